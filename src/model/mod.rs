@@ -1,0 +1,12 @@
+//! The data every stage shares: tilt series, volumes, atoms, geometry. No files, no threads, no window.
+
+pub mod atoms;
+pub mod geometry;
+pub mod tilt_series;
+pub mod units;
+pub mod volume;
+
+pub use atoms::{AtomId, Atoms, Column};
+pub use geometry::{EulerAngles, Matrix3, center_index};
+pub use tilt_series::TiltSeries;
+pub use volume::Volume;

@@ -1,0 +1,98 @@
+//! A tilt series: images and the angles they were taken at.
+
+use super::geometry::EulerAngles;
+use ndarray::{Array3, ArrayView2, Axis};
+
+/// `n` images of one object and their angles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TiltSeries {
+    /// Name shown to the user, usually the file's.
+    pub name: String,
+    /// Counts, shape `(tilt, x, y)` in standard layout, so that each image is contiguous with y fastest.
+    pub images: Array3<f32>,
+    /// Angles of each image; as many as images.
+    pub angles: Vec<EulerAngles>,
+    /// Whether an image takes part in the reconstruction; as many as images.
+    pub included: Vec<bool>,
+    /// Edge of a pixel, Å. `None` until a file or the user says it: it is never guessed.
+    pub pixel_size: Option<f64>,
+}
+
+impl TiltSeries {
+    /// A series with all tilts included. `images` has shape `(tilt, x, y)`.
+    ///
+    /// # Panics
+    /// If there are not as many angles as images: readers check this first and name both numbers.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        images: Array3<f32>,
+        angles: Vec<EulerAngles>,
+        pixel_size: Option<f64>,
+    ) -> Self {
+        assert_eq!(images.dim().0, angles.len(), "one angle triple per image");
+        let images = if images.is_standard_layout() {
+            images
+        } else {
+            images.as_standard_layout().into_owned()
+        };
+        let included = vec![true; angles.len()];
+        Self {
+            name: name.into(),
+            images,
+            angles,
+            included,
+            pixel_size,
+        }
+    }
+
+    /// Number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.angles.len()
+    }
+
+    /// Whether there is no image.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.angles.is_empty()
+    }
+
+    /// Pixels on x and y.
+    #[must_use]
+    pub fn image_size(&self) -> [usize; 2] {
+        let (_, x, y) = self.images.dim();
+        [x, y]
+    }
+
+    /// Image `tilt`, shape `(x, y)`.
+    #[must_use]
+    pub fn image(&self, tilt: usize) -> ArrayView2<'_, f32> {
+        self.images.index_axis(Axis(0), tilt)
+    }
+
+    /// Indices of the tilts that take part.
+    #[must_use]
+    pub fn included_tilts(&self) -> Vec<usize> {
+        (0..self.len()).filter(|&i| self.included[i]).collect()
+    }
+
+    /// The series with only its included tilts.
+    #[must_use]
+    pub fn only_included(&self) -> Self {
+        let tilts = self.included_tilts();
+        Self {
+            name: self.name.clone(),
+            images: self.images.select(Axis(0), &tilts),
+            angles: tilts.iter().map(|&i| self.angles[i]).collect(),
+            included: vec![true; tilts.len()],
+            pixel_size: self.pixel_size,
+        }
+    }
+
+    /// Whether every tilt is a pure tilt about y.
+    #[must_use]
+    pub fn is_single_axis(&self) -> bool {
+        self.angles.iter().all(|a| a.is_single_axis())
+    }
+}
