@@ -62,7 +62,10 @@ impl Control {
     /// Whether the work is (or will be, at its next check) paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner).paused
+        self.wish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .paused
     }
 }
 
@@ -114,9 +117,17 @@ impl Monitor {
     /// # Errors
     /// How the stop was asked for.
     pub fn check(&self) -> Result<(), Stopped> {
-        let mut wish = self.control.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wish = self
+            .control
+            .wish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         while wish.paused && wish.stop.is_none() {
-            wish = self.control.changed.wait(wish).unwrap_or_else(PoisonError::into_inner);
+            wish = self
+                .control
+                .changed
+                .wait(wish)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         wish.stop.map_or(Ok(()), Err)
     }

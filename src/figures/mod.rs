@@ -41,13 +41,21 @@ impl AxisLabel {
     /// A linear axis.
     #[must_use]
     pub fn new(name: &str, unit: &str) -> Self {
-        Self { name: name.to_owned(), unit: unit.to_owned(), log: false }
+        Self {
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            log: false,
+        }
     }
 
     /// `name (unit)`.
     #[must_use]
     pub fn text(&self) -> String {
-        if self.unit.is_empty() { self.name.clone() } else { format!("{} ({})", self.name, self.unit) }
+        if self.unit.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{} ({})", self.name, self.unit)
+        }
     }
 }
 

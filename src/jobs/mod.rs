@@ -1,1 +1,298 @@
-//! (being built)
+//! The vocabulary between whoever asks for work (window, command line) and whoever does it.
+//!
+//! Two roads lead back: events are few and all arrive; snapshots of a running reconstruction go through a
+//! latest-value slot ([`latest::Slot`]), so a slow reader costs nothing.
+
+pub mod accept;
+pub mod latest;
+pub mod worker;
+
+pub use accept::accept;
+
+use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::model::{Atoms, TiltSeries, Volume};
+use crate::project::Workspace;
+use crate::reconstruct::{Iteration, ReconstructParams, Reconstructed};
+use crate::trace::{TraceParams, Traced};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The name of one submitted job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What a user knows about a file that the file does not say.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OpenHints {
+    /// Pixel size, Å.
+    pub pixel_size: Option<f64>,
+    /// Storage order (`txy`, `xyt`, …).
+    pub axes: Option<String>,
+    /// The tilt axis lies along x.
+    pub tilt_axis_x: bool,
+    /// Reverse the sign of θ.
+    pub mirror: bool,
+}
+
+/// A piece of work, as data: it owns everything it needs.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// Read files of any kind: a project, projections and angles, a volume, a model.
+    Open {
+        /// Files or folders, as dropped or chosen.
+        paths: Vec<PathBuf>,
+        /// What the user adds.
+        hints: OpenHints,
+    },
+    /// Write the project and its arrays.
+    SaveProject {
+        /// The document as it is now.
+        workspace: Box<Workspace>,
+        /// Where to.
+        path: PathBuf,
+    },
+    /// Background and alignment.
+    Prepare {
+        /// The series as read.
+        series: Arc<TiltSeries>,
+        /// How.
+        params: crate::project::workspace::PrepareParams,
+    },
+    /// RESIRE.
+    Reconstruct {
+        /// The (prepared) series.
+        series: Arc<TiltSeries>,
+        /// Start from this volume instead of zero (resume).
+        start: Option<Arc<Volume>>,
+        /// How.
+        params: ReconstructParams,
+    },
+    /// Atoms from the volume.
+    Trace {
+        /// The volume.
+        volume: Arc<Volume>,
+        /// How.
+        params: TraceParams,
+    },
+    /// Structure analysis.
+    Analyze {
+        /// The atoms.
+        atoms: Arc<Atoms>,
+        /// How.
+        params: AnalyzeParams,
+    },
+    /// The whole road with parameters chosen from the data.
+    Auto {
+        /// The series as read.
+        series: Arc<TiltSeries>,
+        /// Element of the atoms, if known.
+        species: Option<String>,
+        /// Expected nearest distance, Å, if known.
+        spacing: Option<f64>,
+    },
+    /// The built-in particle, simulated and taken down the whole road.
+    Demo,
+    /// Write a result to a file; the ending chooses the format.
+    Export {
+        /// What.
+        what: Export,
+        /// Where to.
+        path: PathBuf,
+    },
+}
+
+/// A result that can be written.
+#[derive(Debug, Clone)]
+pub enum Export {
+    /// MRC or `.npy`.
+    Volume(Arc<Volume>),
+    /// MRC or `.npy`.
+    Series(Arc<TiltSeries>),
+    /// XYZ (extended) or CSV.
+    Atoms(Arc<Atoms>),
+    /// SVG, PNG or CSV.
+    Figure(Box<crate::figures::Figure>),
+    /// A folder: JSON, CSV, extended XYZ and figures of an analysis.
+    Analysis(Arc<Analyzed>),
+    /// A folder: methods table, figures and data package of a whole project.
+    Report(Box<Workspace>),
+}
+
+impl Job {
+    /// What the job strip and the log call it.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "Open",
+            Self::SaveProject { .. } => "Save",
+            Self::Prepare { .. } => "Prepare",
+            Self::Reconstruct { .. } => "Reconstruct",
+            Self::Trace { .. } => "Trace",
+            Self::Analyze { .. } => "Analyze",
+            Self::Auto { .. } => "Auto",
+            Self::Demo => "Demo",
+            Self::Export { .. } => "Export",
+        }
+    }
+}
+
+/// What a job brings back. A long road (auto, demo) brings several, one per stage.
+#[derive(Debug, Clone)]
+pub enum JobOutput {
+    /// Files were read into a new document, which replaces the old one.
+    Opened(Box<Workspace>),
+    /// A model or volume was read to stand beside what is there (empty fields change nothing).
+    Merged(Box<Workspace>),
+    /// Several things could be meant; the user must choose or add something.
+    Question(OpenQuestion),
+    /// The project was saved there.
+    Saved(PathBuf),
+    /// A tilt series came to be (demo).
+    Series {
+        /// The series.
+        series: Arc<TiltSeries>,
+        /// Its truth, when simulated.
+        truth: Option<Arc<Atoms>>,
+    },
+    /// Preparation finished.
+    Prepared {
+        /// The prepared series.
+        series: Arc<TiltSeries>,
+        /// What was done and found, in sentences.
+        notes: Vec<String>,
+        /// With these parameters.
+        params: crate::project::workspace::PrepareParams,
+    },
+    /// Reconstruction finished (or was kept).
+    Reconstructed {
+        /// The outcome.
+        outcome: Arc<Reconstructed>,
+        /// With these parameters.
+        params: ReconstructParams,
+    },
+    /// Tracing finished.
+    Traced {
+        /// The outcome.
+        outcome: Arc<Traced>,
+        /// With these parameters.
+        params: TraceParams,
+    },
+    /// The model was refined against the tilts: it replaces the traced one before any hand edit.
+    Refined {
+        /// The refined atoms.
+        atoms: Arc<Atoms>,
+        /// What was done and found, in sentences.
+        notes: Vec<String>,
+    },
+    /// Analysis finished.
+    Analyzed {
+        /// The outcome.
+        outcome: Arc<Analyzed>,
+        /// With these parameters.
+        params: AnalyzeParams,
+    },
+    /// The model was compared with the truth; one line for the log and the demo's card.
+    Compared(String),
+    /// A file or folder was written.
+    Exported(PathBuf),
+}
+
+/// Something an *Open* cannot decide by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OpenQuestion {
+    /// Which array of this file is the tilt series (or volume)?
+    WhichArray {
+        /// The file.
+        path: PathBuf,
+        /// `name: shape type` of each candidate.
+        candidates: Vec<(String, String)>,
+    },
+    /// These atoms look as if they were not in Å: what is the unit in Å?
+    WhichUnit {
+        /// The file.
+        path: PathBuf,
+        /// Their median nearest distance, in the file's unit.
+        nearest: f64,
+    },
+}
+
+/// What the worker says.
+#[derive(Debug, Clone)]
+pub enum JobEvent {
+    /// Work begins.
+    Started {
+        /// Which.
+        id: JobId,
+        /// Its name.
+        title: &'static str,
+    },
+    /// A named part begins.
+    Phase {
+        /// Which.
+        id: JobId,
+        /// Name of the part.
+        name: String,
+    },
+    /// `done` of `total` units of this phase.
+    Progress {
+        /// Which.
+        id: JobId,
+        /// Units done.
+        done: usize,
+        /// Units in all.
+        total: usize,
+    },
+    /// One RESIRE iteration.
+    Iteration {
+        /// Which.
+        id: JobId,
+        /// Its numbers.
+        iteration: Iteration,
+    },
+    /// Something to know.
+    Warning {
+        /// Which.
+        id: JobId,
+        /// What.
+        text: String,
+    },
+    /// A result.
+    Output {
+        /// Which.
+        id: JobId,
+        /// The result.
+        output: Box<JobOutput>,
+    },
+    /// All done.
+    Finished {
+        /// Which.
+        id: JobId,
+        /// Wall seconds.
+        seconds: f64,
+    },
+    /// Ended by the user.
+    Stopped {
+        /// Which.
+        id: JobId,
+        /// Whether the result so far was kept (then an `Output` came before).
+        kept: bool,
+    },
+    /// Failed; what was there is intact.
+    Failed {
+        /// Which.
+        id: JobId,
+        /// One clear line.
+        message: String,
+    },
+}
+
+/// Why a job failed, in one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The user ended it.
+    #[error(transparent)]
+    Stopped(#[from] crate::monitor::Stopped),
+    /// Anything else: subject, expected, found.
+    #[error("{0}")]
+    Failed(String),
+}

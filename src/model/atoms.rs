@@ -86,7 +86,9 @@ impl Atoms {
     pub fn species_counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for index in 0..self.len() {
-            *counts.entry(self.species_name(index).to_owned()).or_insert(0) += 1;
+            *counts
+                .entry(self.species_name(index).to_owned())
+                .or_insert(0) += 1;
         }
         counts
     }
@@ -125,7 +127,13 @@ impl Atoms {
                 .iter()
                 .map(|(name, column)| {
                     let values = indices.iter().map(|&i| column.values[i]).collect();
-                    (name.clone(), Column { unit: column.unit.clone(), values })
+                    (
+                        name.clone(),
+                        Column {
+                            unit: column.unit.clone(),
+                            values,
+                        },
+                    )
                 })
                 .collect(),
         }

@@ -74,7 +74,11 @@ impl Volume {
             let mut inside = true;
             for axis in 0..3 {
                 let fraction = index[axis] - base[axis];
-                weight *= if offset[axis] == 1 { fraction } else { 1.0 - fraction };
+                weight *= if offset[axis] == 1 {
+                    fraction
+                } else {
+                    1.0 - fraction
+                };
                 let at = base[axis] + offset[axis] as f64;
                 inside &= at >= 0.0 && at < size[axis] as f64;
                 voxel[axis] = at.max(0.0) as usize;

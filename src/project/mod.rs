@@ -1,1 +1,12 @@
-//! (being built)
+//! The document: where the data came from, every stage's parameters, what was run, and what was edited by hand.
+//!
+//! A project is one JSON file, `name.aetlas`; arrays lie beside it in `name.aetlas-data/`, and every hand edit is
+//! appended to `name.aetlas-data/edits.jsonl` the moment it is made.
+
+pub mod edits;
+pub mod pipeline;
+pub mod workspace;
+
+pub use edits::{AtomSnapshot, Change, EditCounts, Edits, Entry, Evidence};
+pub use pipeline::{Stage, StageStatus};
+pub use workspace::{Parameters, Project, Record, Sources, Workspace};

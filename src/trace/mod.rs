@@ -102,7 +102,10 @@ impl Traced {
     /// How many candidates met each verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.candidates.iter().filter(|c| c.verdict == verdict).count()
+        self.candidates
+            .iter()
+            .filter(|c| c.verdict == verdict)
+            .count()
     }
 }
 

@@ -1,0 +1,175 @@
+//! The document in memory: the project file's content and the arrays it stands for.
+
+use super::edits::Edits;
+use super::pipeline::Stage;
+use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::model::{Atoms, TiltSeries, Volume};
+use crate::reconstruct::{ReconstructParams, Reconstructed};
+use crate::trace::{TraceParams, Traced};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the data came from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sources {
+    /// `path` or `path:variable` of the projections.
+    pub projections: Option<String>,
+    /// `path` or `path:variable` of the angles.
+    pub angles: Option<String>,
+    /// A volume that was loaded instead of reconstructed.
+    pub volume: Option<String>,
+    /// A model that was loaded instead of traced.
+    pub model: Option<String>,
+}
+
+/// Parameters of the preparation (placeholder until the stage lands).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrepareParams {}
+
+/// Every stage's parameters.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Parameters {
+    /// Background and alignment.
+    pub prepare: PrepareParams,
+    /// RESIRE.
+    pub reconstruct: ReconstructParams,
+    /// Tracing.
+    pub trace: TraceParams,
+    /// Structure analysis.
+    pub analyze: AnalyzeParams,
+}
+
+/// What one run of a stage did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Its parameters as run.
+    pub params: serde_json::Value,
+    /// Hash of what went in.
+    pub input_hash: String,
+    /// Hash of what came out.
+    pub output_hash: String,
+    /// Version of the program.
+    pub version: String,
+    /// Engine, for stages that have several.
+    pub engine: String,
+    /// Seconds since 1970 (UTC) when it began.
+    pub started_unix: u64,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// What was said on the way.
+    pub warnings: Vec<String>,
+    /// Whether it was ended early.
+    pub stopped: bool,
+    /// R1 of the result, for reconstructions and refined models.
+    pub r1: Option<f64>,
+}
+
+/// The project file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Project {
+    /// Version of the format of this file.
+    pub format_version: u32,
+    /// Shown in the title bar.
+    pub name: String,
+    /// Where the data came from.
+    pub sources: Sources,
+    /// Pixel size, Å.
+    pub pixel_size: Option<f64>,
+    /// Tilts left out, by index.
+    pub excluded_tilts: Vec<usize>,
+    /// Every stage's parameters.
+    pub parameters: Parameters,
+    /// What was run, by stage.
+    pub records: BTreeMap<Stage, Record>,
+    /// Arrays beside the project file: name → relative path and hash.
+    pub arrays: BTreeMap<String, (PathBuf, String)>,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self {
+            format_version: 1,
+            name: "untitled".to_owned(),
+            sources: Sources::default(),
+            pixel_size: None,
+            excluded_tilts: Vec::new(),
+            parameters: Parameters::default(),
+            records: BTreeMap::new(),
+            arrays: BTreeMap::new(),
+        }
+    }
+}
+
+/// The project and everything it stands for. Arrays are shared and never changed once published, except the
+/// atoms, which hand edits change through `Arc::make_mut`.
+#[derive(Debug, Clone, Default)]
+pub struct Workspace {
+    /// What the project file holds.
+    pub project: Project,
+    /// The file it was saved to.
+    pub path: Option<PathBuf>,
+    /// Whether something changed since it was saved.
+    pub modified: bool,
+    /// The tilt series as read.
+    pub series: Option<Arc<TiltSeries>>,
+    /// The tilt series after preparation; reconstruct uses it when it is there.
+    pub prepared: Option<Arc<TiltSeries>>,
+    /// The volume, reconstructed or loaded.
+    pub volume: Option<Arc<Volume>>,
+    /// How the reconstruction went.
+    pub reconstructed: Option<Arc<Reconstructed>>,
+    /// The traced candidates, kept and rejected.
+    pub traced: Option<Arc<Traced>>,
+    /// The model before hand edits: what the journal replays on.
+    pub base_atoms: Option<Arc<Atoms>>,
+    /// The model, traced or loaded, with the hand edits applied.
+    pub atoms: Option<Arc<Atoms>>,
+    /// The hand edits.
+    pub edits: Edits,
+    /// The analysis of `atoms` as they were then.
+    pub analyzed: Option<Arc<Analyzed>>,
+    /// The known truth, for simulated data.
+    pub truth: Option<Arc<Atoms>>,
+}
+
+impl Workspace {
+    /// The series that reconstruction uses.
+    #[must_use]
+    pub fn best_series(&self) -> Option<&Arc<TiltSeries>> {
+        self.prepared.as_ref().or(self.series.as_ref())
+    }
+
+    /// What the last run of a stage did.
+    #[must_use]
+    pub fn record(&self, stage: Stage) -> Option<&Record> {
+        self.project.records.get(&stage)
+    }
+
+    /// The current parameters of a stage as JSON, for records and staleness.
+    #[must_use]
+    pub fn params_json(&self, stage: Stage) -> serde_json::Value {
+        let parameters = &self.project.parameters;
+        let json = match stage {
+            Stage::Prepare => serde_json::to_value(&parameters.prepare),
+            Stage::Reconstruct => serde_json::to_value(&parameters.reconstruct),
+            Stage::Trace => serde_json::to_value(&parameters.trace),
+            Stage::Analyze => serde_json::to_value(&parameters.analyze),
+            _ => Ok(serde_json::Value::Null),
+        };
+        json.unwrap_or(serde_json::Value::Null)
+    }
+
+    /// Why the stage's result no longer stands, if so.
+    #[must_use]
+    pub fn stale_reason(&self, stage: Stage) -> Option<String> {
+        let record = self.record(stage)?;
+        (record.params != self.params_json(stage)).then(|| "parameters changed".to_owned())
+    }
+}

@@ -1,0 +1,363 @@
+//! Everything the window shows, in one place. Events of the worker are folded in here; panels and views only look
+//! and ask through [`super::actions::Action`].
+
+use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
+use crate::model::{AtomId, Volume};
+use crate::project::{Stage, Workspace};
+use crate::reconstruct::Iteration;
+use crate::trace::Candidate;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What colours the atoms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ColorBy {
+    /// One colour per species.
+    #[default]
+    Species,
+    /// One colour per phase (column `phase`).
+    Phase,
+    /// A per-atom column, by a sequential map.
+    Column(String),
+}
+
+/// Colour map of densities and quantities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum ColorMap {
+    /// Black to white.
+    #[default]
+    Grey,
+    /// Viridis.
+    Viridis,
+    /// Cividis.
+    Cividis,
+    /// Inferno.
+    Inferno,
+    /// Magma.
+    Magma,
+    /// Plasma.
+    Plasma,
+}
+
+/// What the pointer does in the slice views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tool {
+    /// Select atoms, drag the crosshair.
+    #[default]
+    Select,
+    /// Place an atom (snaps to the fitted maximum, shows a ghost first).
+    Add,
+    /// Move the selected atom.
+    Move,
+}
+
+/// An atom about to be added: shown as a ghost until accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ghost {
+    /// The fitted maximum.
+    pub candidate: Candidate,
+    /// Share (0–1) of the atoms that are weaker.
+    pub rank: f64,
+    /// Distance to the nearest atom, Å.
+    pub nearest: Option<f64>,
+}
+
+/// Which picture the fourth view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TiltPicture {
+    /// The image as measured.
+    #[default]
+    Measured,
+    /// Projection of the volume.
+    Computed,
+    /// Measured − computed.
+    Difference,
+    /// Logarithm of the power spectrum of the measured image.
+    Fft,
+}
+
+/// View settings: nothing here is data.
+#[derive(Debug, Clone)]
+pub struct ViewState {
+    /// The stage whose panel is shown.
+    pub stage: Stage,
+    /// The one 3D point all views share, Å about the volume's centre.
+    pub crosshair: [f64; 3],
+    /// Thickness of the density slab, Å.
+    pub density_slab: f64,
+    /// Thickness of the atom slab, Å.
+    pub atom_slab: f64,
+    /// Whether atoms are drawn in slices.
+    pub show_atoms: bool,
+    /// Tool in slice views.
+    pub tool: Tool,
+    /// Selected atoms.
+    pub selection: BTreeSet<AtomId>,
+    /// Atoms lit by a brushed range of a plot.
+    pub brushed: BTreeSet<AtomId>,
+    /// The atom about to be added.
+    pub ghost: Option<Ghost>,
+    /// Colour of atoms.
+    pub color_by: ColorBy,
+    /// Colour map of densities.
+    pub density_map: ColorMap,
+    /// Colour map of quantities.
+    pub quantity_map: ColorMap,
+    /// Contrast limits of densities as fractions (0–1) of the volume's range.
+    pub density_contrast: [f32; 2],
+    /// Contrast limits of tilt images as percentiles (0–100) of the histogram.
+    pub image_percentiles: [f32; 2],
+    /// The tilt shown.
+    pub tilt: usize,
+    /// Whether the tilts play.
+    pub playing: bool,
+    /// Which picture of the tilt.
+    pub tilt_picture: TiltPicture,
+    /// Whether the 3D view shows the volume.
+    pub show_volume: bool,
+    /// Isosurface level (fraction of the range); `None` is maximum intensity.
+    pub iso_level: Option<f32>,
+    /// Whether the 3D view is clipped to the slab round the crosshair.
+    pub clip: bool,
+    /// Threshold being dragged on the intensity histogram.
+    pub dragged_threshold: Option<f64>,
+    /// Open plot of the tray.
+    pub plot: String,
+    /// Dark theme.
+    pub dark: bool,
+}
+
+impl Default for ViewState {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Series,
+            crosshair: [0.0; 3],
+            density_slab: 1.0,
+            atom_slab: 2.0,
+            show_atoms: true,
+            tool: Tool::Select,
+            selection: BTreeSet::new(),
+            brushed: BTreeSet::new(),
+            ghost: None,
+            color_by: ColorBy::Species,
+            density_map: ColorMap::Grey,
+            quantity_map: ColorMap::Cividis,
+            density_contrast: [0.0, 1.0],
+            image_percentiles: [0.5, 99.8],
+            tilt: 0,
+            playing: false,
+            tilt_picture: TiltPicture::Measured,
+            show_volume: true,
+            iso_level: None,
+            clip: false,
+            dragged_threshold: None,
+            plot: "r1".to_owned(),
+            dark: true,
+        }
+    }
+}
+
+/// The running job, as the strip shows it.
+#[derive(Debug, Clone)]
+pub struct RunningJob {
+    /// Which.
+    pub id: JobId,
+    /// Its name.
+    pub title: &'static str,
+    /// Current phase.
+    pub phase: String,
+    /// Units done and in all.
+    pub progress: (usize, usize),
+    /// When the current phase began.
+    pub phase_started: Instant,
+    /// When it began.
+    pub started: Instant,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+impl RunningJob {
+    /// Seconds to go in this phase, by the rate so far.
+    #[must_use]
+    pub fn eta_secs(&self) -> Option<f64> {
+        let (done, total) = self.progress;
+        (done > 0 && total > done && !self.paused).then(|| {
+            self.phase_started.elapsed().as_secs_f64() / done as f64 * (total - done) as f64
+        })
+    }
+}
+
+/// How serious a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Done.
+    Info,
+    /// To know.
+    Warning,
+    /// Failed.
+    Error,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// How serious.
+    pub severity: Severity,
+    /// What.
+    pub text: String,
+}
+
+/// What a running reconstruction shows.
+#[derive(Debug, Clone, Default)]
+pub struct LiveRun {
+    /// Iterations so far.
+    pub iterations: Vec<Iteration>,
+    /// Newest volume.
+    pub snapshot: Option<Arc<Volume>>,
+}
+
+/// Everything the window shows.
+#[derive(Default)]
+pub struct AppState {
+    /// The document.
+    pub workspace: Workspace,
+    /// View settings.
+    pub view: ViewState,
+    /// The running job.
+    pub job: Option<RunningJob>,
+    /// Jobs waiting behind it.
+    pub queued: usize,
+    /// The running (or last) reconstruction.
+    pub live: LiveRun,
+    /// The log.
+    pub log: Vec<LogLine>,
+    /// Something an *Open* needs answered.
+    pub question: Option<OpenQuestion>,
+    /// Result of a comparison with the truth.
+    pub comparison: Option<String>,
+    /// Recently opened projects.
+    pub recent: Vec<std::path::PathBuf>,
+    /// Counts changes of the document, so that views know when to redraw their textures.
+    pub revision: u64,
+}
+
+impl AppState {
+    /// The volume to show: the running reconstruction's newest, else the document's.
+    #[must_use]
+    pub fn shown_volume(&self) -> Option<&Arc<Volume>> {
+        self.live
+            .snapshot
+            .as_ref()
+            .or(self.workspace.volume.as_ref())
+    }
+
+    /// Adds a line to the log.
+    pub fn say(&mut self, severity: Severity, text: impl Into<String>) {
+        self.log.push(LogLine {
+            severity,
+            text: text.into(),
+        });
+    }
+
+    /// Folds one event of the worker in.
+    pub fn fold(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Started { id, title } => {
+                let now = Instant::now();
+                self.job = Some(RunningJob {
+                    id,
+                    title,
+                    phase: String::new(),
+                    progress: (0, 0),
+                    phase_started: now,
+                    started: now,
+                    paused: false,
+                });
+            }
+            JobEvent::Phase { name, .. } => {
+                if name == "Reconstruct" {
+                    self.live = LiveRun::default();
+                }
+                if let Some(job) = &mut self.job {
+                    job.phase = name;
+                    job.progress = (0, 0);
+                    job.phase_started = Instant::now();
+                }
+            }
+            JobEvent::Progress { done, total, .. } => {
+                if let Some(job) = &mut self.job {
+                    job.progress = (done, total);
+                }
+            }
+            JobEvent::Iteration { iteration, .. } => self.live.iterations.push(iteration),
+            JobEvent::Warning { text, .. } => self.say(Severity::Warning, text),
+            JobEvent::Output { output, .. } => self.fold_output(*output),
+            JobEvent::Finished { seconds, .. } => {
+                if let Some(job) = self.job.take() {
+                    self.say(
+                        Severity::Info,
+                        format!("{} finished in {seconds:.1} s", job.title),
+                    );
+                }
+                self.live.snapshot = None;
+            }
+            JobEvent::Stopped { kept, .. } => {
+                if let Some(job) = self.job.take() {
+                    let how = if kept {
+                        "stopped, the result so far is kept"
+                    } else {
+                        "abandoned"
+                    };
+                    self.say(Severity::Info, format!("{} {how}", job.title));
+                }
+                self.live.snapshot = None;
+            }
+            JobEvent::Failed { message, .. } => {
+                self.job = None;
+                self.live.snapshot = None;
+                self.say(Severity::Error, message);
+            }
+        }
+    }
+
+    fn fold_output(&mut self, output: JobOutput) {
+        self.revision += 1;
+        match output {
+            JobOutput::Question(question) => self.question = Some(question),
+            JobOutput::Compared(text) => {
+                self.say(Severity::Info, text.clone());
+                self.comparison = Some(text);
+            }
+            JobOutput::Exported(path) => {
+                self.say(Severity::Info, format!("wrote {}", path.display()));
+            }
+            other => {
+                if let JobOutput::Reconstructed { outcome, .. } = &other {
+                    self.live.iterations.clone_from(&outcome.iterations);
+                    self.live.snapshot = None;
+                }
+                let notes = crate::jobs::accept(&mut self.workspace, other);
+                for note in notes {
+                    self.say(Severity::Info, note);
+                }
+                self.make_view_valid();
+            }
+        }
+    }
+
+    /// Brings view settings back into what the data allows; called after every change of the document.
+    pub fn make_view_valid(&mut self) {
+        let view = &mut self.view;
+        if let Some(series) = &self.workspace.series {
+            view.tilt = view.tilt.min(series.len().saturating_sub(1));
+        }
+        if let Some(atoms) = &self.workspace.atoms {
+            view.selection.retain(|&id| atoms.index_of(id).is_some());
+            view.brushed.retain(|&id| atoms.index_of(id).is_some());
+        } else {
+            view.selection.clear();
+            view.brushed.clear();
+        }
+    }
+}
