@@ -1,12 +1,13 @@
 //! Everything the user can ask for, as data. Panels and views push actions; the app runs them after the frame.
 //! An action carries its text, tooltip and shortcut: menu, palette and keys all read them here.
 
-use super::state::{ColorBy, Ghost, Tool};
+use super::state::{ColorBy, ColorMap, Ghost, TiltPicture, Tool, ViewKind};
 use crate::analyze::AnalyzeParams;
 use crate::jobs::{Job, OpenHints};
 use crate::model::{AtomId, EulerAngles};
 use crate::monitor::Stopped;
 use crate::project::Stage;
+use crate::project::workspace::PrepareParams;
 use crate::reconstruct::ReconstructParams;
 use crate::trace::TraceParams;
 use std::path::PathBuf;
@@ -36,6 +37,10 @@ pub enum Action {
     Pause(bool),
     /// Show a stage's panel.
     ShowStage(Stage),
+    /// Change one view setting.
+    View(ViewChange),
+    /// Change parameters.
+    SetPrepare(PrepareParams),
     /// Change parameters.
     SetReconstruct(ReconstructParams),
     /// Change parameters.
@@ -46,6 +51,8 @@ pub enum Action {
     SetPixelSize(f64),
     /// Change one tilt's angles.
     SetAngles(usize, EulerAngles),
+    /// Change every tilt's angles (a pasted table); as many as images.
+    SetAllAngles(Vec<EulerAngles>),
     /// Reverse the sign of every tilt angle.
     MirrorAngles,
     /// Leave a tilt out or take it in again.
@@ -66,6 +73,20 @@ pub enum Action {
     SetGhost(Box<Option<Ghost>>),
     /// Remove the selected atoms.
     RemoveSelected,
+    /// Shift the selected atoms by Å.
+    NudgeSelected([f64; 3]),
+    /// Give the selected atoms this species (index into the model's names).
+    RelabelSelected(u16),
+    /// Why the next edits are made; goes into the journal.
+    SetReason(String),
+    /// Select an atom and bring the crosshair to it.
+    FocusAtom(AtomId),
+    /// Go to an entry of the list of doubtful places.
+    ShowDoubtful(usize),
+    /// Go on (or back) in the list of doubtful places.
+    StepDoubtful(isize),
+    /// Take the shown place off the list: it has been looked at.
+    SettleDoubtful,
     /// Move an atom, Å; one transaction when the drag ends.
     MoveAtom(AtomId, [f64; 3]),
     /// Snap the selected atoms to their fitted maxima.
@@ -92,6 +113,12 @@ pub enum Action {
     ExportVolume,
     /// Write the analysis.
     ExportAnalysis,
+    /// Write the tilt series.
+    ExportSeries,
+    /// Write the methods table, the figures and the data package.
+    ExportReport,
+    /// Put a text on the clipboard.
+    Copy(String),
     /// Show a plot in the tray.
     ShowPlot(String),
     /// Show or hide the command palette.
@@ -102,8 +129,68 @@ pub enum Action {
     DefaultLayout,
     /// Dark or light.
     ToggleTheme,
+    /// Begin an empty document.
+    NewProject,
+    /// Take the edits of an unclean end back in.
+    RecoverYes,
+    /// Leave the edits of an unclean end out.
+    RecoverNo,
+    /// Put a question aside without an answer.
+    DropQuestion,
+    /// Step the active view's plane by voxels.
+    StepSlice(isize),
+    /// Move in the active view's plane by `(right, up)` steps: the selected atoms with the move tool, else the
+    /// crosshair; in the tilt view right is the next tilt.
+    StepInPlane(isize, isize),
+    /// Make both slabs thicker (> 1) or thinner (< 1) by a factor.
+    ScaleSlab(f64),
+    /// Place a ghost under the pointer, or at the crosshair.
+    ProposeHere,
+    /// Accept what is pending: the ghost, else the shown doubtful place.
+    Confirm,
+    /// Drop what is pending: the ghost, else the tool, else the selection.
+    Cancel,
+    /// Make the next view the active one.
+    CycleView,
+    /// Show one view alone, or all again.
+    Maximize(ViewKind),
     /// Close the window (asks when something is unsaved).
     Quit,
+}
+
+/// A change of one view setting (see [`super::state::ViewState`] for meanings and units).
+#[derive(Debug, Clone)]
+pub enum ViewChange {
+    /// Å.
+    DensitySlab(f64),
+    /// Å.
+    AtomSlab(f64),
+    /// Atoms in slices.
+    ShowAtoms(bool),
+    /// Colour map of densities and images.
+    DensityMap(ColorMap),
+    /// Colour map of quantities.
+    QuantityMap(ColorMap),
+    /// Fractions of the volume's range.
+    DensityContrast([f32; 2]),
+    /// Percentiles of an image's histogram.
+    ImagePercentiles([f32; 2]),
+    /// Play the tilts.
+    Playing(bool),
+    /// Picture of the tilt view.
+    TiltPicture(TiltPicture),
+    /// Volume in the 3D view.
+    ShowVolume(bool),
+    /// Fraction of the range; `None` is maximum intensity.
+    IsoLevel(Option<f32>),
+    /// Clip the 3D view to the slab.
+    Clip(bool),
+    /// Threshold under the pointer while it is dragged.
+    DraggedThreshold(Option<f64>),
+    /// The 3D point (Å) under the pointer; `None` when it left the views.
+    Cursor(Option<[f64; 3]>),
+    /// The view that keys act on: the one under the pointer.
+    Active(ViewKind),
 }
 
 /// Actions asked for in this frame.

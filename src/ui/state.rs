@@ -77,6 +77,41 @@ pub enum TiltPicture {
     Fft,
 }
 
+/// One of the linked views.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewKind {
+    /// Slice seen along the beam: x to the right, y up.
+    #[default]
+    Xy,
+    /// Slice along the tilt axis: x to the right, z up.
+    Xz,
+    /// Slice seen along x: y to the right, z up.
+    Yz,
+    /// The 3D view.
+    Volume,
+    /// A tilt image: measured, computed, difference.
+    Tilt,
+}
+
+impl ViewKind {
+    /// All views, in the order keys cycle through them.
+    pub const ALL: [Self; 5] = [Self::Xy, Self::Volume, Self::Xz, Self::Yz, Self::Tilt];
+
+    /// Axes (0 x, 1 y, 2 z) to the right, up and along the normal of a slice view.
+    #[must_use]
+    pub fn axes(self) -> Option<[usize; 3]> {
+        match self {
+            Self::Xy => Some([0, 1, 2]),
+            Self::Xz => Some([0, 2, 1]),
+            Self::Yz => Some([1, 2, 0]),
+            Self::Volume | Self::Tilt => None,
+        }
+    }
+}
+
 /// View settings: nothing here is data.
 #[derive(Debug, Clone)]
 pub struct ViewState {
@@ -122,6 +157,12 @@ pub struct ViewState {
     pub clip: bool,
     /// Threshold being dragged on the intensity histogram.
     pub dragged_threshold: Option<f64>,
+    /// The 3D point (Å) under the pointer.
+    pub cursor: Option<[f64; 3]>,
+    /// The view that keys act on.
+    pub active: ViewKind,
+    /// The view that is shown alone.
+    pub maximized: Option<ViewKind>,
     /// Open plot of the tray.
     pub plot: String,
     /// Dark theme.
@@ -152,6 +193,9 @@ impl Default for ViewState {
             iso_level: None,
             clip: false,
             dragged_threshold: None,
+            cursor: None,
+            active: ViewKind::Xy,
+            maximized: None,
             plot: "r1".to_owned(),
             dark: true,
         }
@@ -217,6 +261,65 @@ pub struct LiveRun {
     pub snapshot: Option<Arc<Volume>>,
 }
 
+/// Why a place deserves a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Two atoms nearer than the minimum distance of the trace.
+    ClosePair,
+    /// A maximum as strong as atoms that was not kept.
+    StrongReject,
+    /// An atom whose intensity is near the threshold.
+    Borderline,
+    /// An atom much weaker or wider than the others.
+    Unusual,
+}
+
+impl Doubt {
+    /// Its name in the list.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClosePair => "close pair",
+            Self::StrongReject => "missed?",
+            Self::Borderline => "borderline",
+            Self::Unusual => "unusual",
+        }
+    }
+}
+
+/// A place that deserves a look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doubtful {
+    /// Why.
+    pub doubt: Doubt,
+    /// Where, Å.
+    pub position: [f64; 3],
+    /// The atoms concerned; none for a rejected maximum.
+    pub atoms: Vec<AtomId>,
+    /// The number that raised the doubt, with its unit.
+    pub text: String,
+}
+
+/// An unclean end of an earlier session that can be taken up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The project.
+    pub path: std::path::PathBuf,
+    /// Edits that come back.
+    pub edits: usize,
+}
+
+/// A message that floats over the window for a while.
+#[derive(Debug, Clone)]
+pub struct Toast {
+    /// How serious.
+    pub severity: Severity,
+    /// What.
+    pub text: String,
+    /// When it came.
+    pub since: Instant,
+}
+
 /// Everything the window shows.
 #[derive(Default)]
 pub struct AppState {
@@ -234,6 +337,26 @@ pub struct AppState {
     pub log: Vec<LogLine>,
     /// Something an *Open* needs answered.
     pub question: Option<OpenQuestion>,
+    /// What the last *Open* was asked to read, for when the question is answered.
+    pub opening: (Vec<std::path::PathBuf>, crate::jobs::OpenHints),
+    /// Edits of an unclean end, offered once.
+    pub recovery: Option<Recovery>,
+    /// Places that deserve a look, worst first.
+    pub doubtful: Vec<Doubtful>,
+    /// The place being looked at.
+    pub doubtful_at: Option<usize>,
+    /// Why the next edits are made.
+    pub reason: String,
+    /// Journal length when the analysis was made; more entries make it stale.
+    pub analyzed_entries: usize,
+    /// Floating messages.
+    pub toasts: Vec<Toast>,
+    /// Whether the command palette is open.
+    pub palette: bool,
+    /// Whether the keys are shown.
+    pub help: bool,
+    /// Whether the question "unsaved changes" is open.
+    pub quitting: bool,
     /// Result of a comparison with the truth.
     pub comparison: Option<String>,
     /// Recently opened projects.
@@ -252,12 +375,33 @@ impl AppState {
             .or(self.workspace.volume.as_ref())
     }
 
-    /// Adds a line to the log.
+    /// Adds a line to the log; what needs attention also floats over the window for a while.
     pub fn say(&mut self, severity: Severity, text: impl Into<String>) {
-        self.log.push(LogLine {
+        let text = text.into();
+        if severity != Severity::Info {
+            self.toast(severity, text.clone());
+        }
+        self.log.push(LogLine { severity, text });
+    }
+
+    /// Floats a message over the window; the newest few stay.
+    pub fn toast(&mut self, severity: Severity, text: impl Into<String>) {
+        const MOST: usize = 4;
+        let text = text.into();
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast {
             severity,
-            text: text.into(),
+            text,
+            since: Instant::now(),
         });
+        let too_many = self.toasts.len().saturating_sub(MOST);
+        self.toasts.drain(..too_many);
+    }
+
+    /// Records that the document changed.
+    pub fn touch(&mut self) {
+        self.revision += 1;
+        self.workspace.modified = true;
     }
 
     /// Folds one event of the worker in.
@@ -333,17 +477,43 @@ impl AppState {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }
             other => {
-                if let JobOutput::Reconstructed { outcome, .. } = &other {
-                    self.live.iterations.clone_from(&outcome.iterations);
-                    self.live.snapshot = None;
+                match &other {
+                    JobOutput::Reconstructed { outcome, .. } => {
+                        self.live.iterations.clone_from(&outcome.iterations);
+                        self.live.snapshot = None;
+                    }
+                    JobOutput::Opened(_) => self.forget_document(),
+                    _ => {}
                 }
+                let analyzed = matches!(other, JobOutput::Analyzed { .. });
+                let opened = matches!(other, JobOutput::Opened(_));
                 let notes = crate::jobs::accept(&mut self.workspace, other);
                 for note in notes {
                     self.say(Severity::Info, note);
                 }
+                if analyzed || opened {
+                    self.analyzed_entries = self.workspace.edits.entries().len();
+                }
+                if opened && let Some(run) = &self.workspace.reconstructed {
+                    self.live.iterations.clone_from(&run.iterations);
+                }
                 self.make_view_valid();
             }
         }
+    }
+
+    /// Drops what belonged to the document that is being replaced.
+    fn forget_document(&mut self) {
+        self.live = LiveRun::default();
+        self.comparison = None;
+        self.question = None;
+        self.doubtful.clear();
+        self.doubtful_at = None;
+        self.view.ghost = None;
+        self.view.crosshair = [0.0; 3];
+        self.view.tilt = 0;
+        self.view.playing = false;
+        self.view.dragged_threshold = None;
     }
 
     /// Brings view settings back into what the data allows; called after every change of the document.
