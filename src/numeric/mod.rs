@@ -1,1 +1,5 @@
-//! (being built)
+//! Numerics that know no stage: interpolation, smoothing, small fits.
+
+pub mod fit;
+pub mod gaussian;
+pub mod interpolate;
