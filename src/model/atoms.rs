@@ -14,6 +14,7 @@ pub struct Column {
     /// Unit, empty for pure numbers.
     pub unit: String,
     /// One value per atom; NaN where the quantity is not defined for that atom.
+    #[serde(with = "super::nan_json")]
     pub values: Vec<f64>,
 }
 

@@ -2,6 +2,7 @@
 
 pub mod atoms;
 pub mod geometry;
+pub mod nan_json;
 pub mod tilt_series;
 pub mod units;
 pub mod volume;

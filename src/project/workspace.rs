@@ -137,6 +137,8 @@ pub struct Workspace {
     pub analyzed: Option<Arc<Analyzed>>,
     /// The known truth, for simulated data.
     pub truth: Option<Arc<Atoms>>,
+    /// The model compared with the truth, in one line.
+    pub comparison: Option<String>,
 }
 
 impl Workspace {
