@@ -1,6 +1,8 @@
 //! From a volume to atoms: up-sampling, local maxima, polynomial fit, K-means split, minimum distance
 //! (Zr article, Methods, "Atom tracing"; Rogers et al. for the polynomial fit).
 
+pub mod refine;
+
 use crate::model::Atoms;
 use crate::monitor::Stopped;
 use serde::{Deserialize, Serialize};
