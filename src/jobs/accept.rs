@@ -1,28 +1,123 @@
 //! Takes what a job brought back into the document.
 
 use super::JobOutput;
-use crate::project::Workspace;
+use crate::model::Atoms;
+use crate::project::{Edits, Record, Stage, Workspace};
 use std::sync::Arc;
 
 /// Folds an output into the document; returns lines for the log.
 pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
     match output {
-        JobOutput::Opened(opened) => {
+        JobOutput::Opened { workspace: opened, notes } => {
             *workspace = *opened;
-            return vec![format!("opened {}", workspace.project.name)];
+            return notes;
+        }
+        JobOutput::Merged { workspace: read, notes } => {
+            merge(workspace, *read);
+            workspace.modified = true;
+            return notes;
+        }
+        JobOutput::Saved(path) => {
+            if let Some(name) = path.file_stem() {
+                workspace.project.name = name.to_string_lossy().into_owned();
+            }
+            let line = format!("saved {}", path.display());
+            workspace.path = Some(path);
+            workspace.modified = false;
+            return vec![line];
         }
         JobOutput::Series { series, truth } => {
-            workspace.project.pixel_size = series.pixel_size;
-            workspace.series = Some(series);
-            workspace.truth = truth;
+            *workspace = Workspace {
+                project: crate::project::Project {
+                    name: series.name.clone(),
+                    pixel_size: series.pixel_size,
+                    parameters: workspace.project.parameters.clone(),
+                    ..Default::default()
+                },
+                series: Some(series),
+                truth,
+                ..Workspace::default()
+            };
         }
-        JobOutput::Reconstructed { outcome, .. } => {
+        JobOutput::Prepared { series, notes, params, record } => {
+            workspace.prepared = Some(series);
+            workspace.project.parameters.prepare = params;
+            finish(workspace, Stage::Prepare, record, "the prepared series changed");
+            workspace.modified = true;
+            return notes;
+        }
+        JobOutput::Reconstructed { outcome, params, record } => {
             workspace.volume = Some(Arc::new(outcome.volume.clone()));
             workspace.reconstructed = Some(outcome);
+            workspace.project.parameters.reconstruct = params;
+            finish(workspace, Stage::Reconstruct, record, "the volume changed");
         }
-        JobOutput::Analyzed { outcome, .. } => workspace.analyzed = Some(outcome),
-        _ => {}
+        JobOutput::Traced { outcome, params, record } => {
+            set_model(workspace, Arc::new(outcome.atoms.clone()));
+            workspace.traced = Some(outcome);
+            workspace.project.parameters.trace = params;
+            finish(workspace, Stage::Trace, record, "the model changed");
+        }
+        JobOutput::Refined { atoms, notes, record } => {
+            set_model(workspace, atoms);
+            // Tracing's own parameters still stand: the refined model continues its record.
+            let kept = workspace.project.records.get(&Stage::Trace).map(|old| old.params.clone());
+            let record = Record { params: kept.unwrap_or_default(), ..record };
+            finish(workspace, Stage::Trace, record, "the model changed");
+            workspace.modified = true;
+            return notes;
+        }
+        JobOutput::Analyzed { outcome, params, record } => {
+            workspace.analyzed = Some(outcome);
+            workspace.project.parameters.analyze = params;
+            finish(workspace, Stage::Analyze, record, "the analysis changed");
+        }
+        JobOutput::Compared { line, .. } => workspace.comparison = Some(line),
+        JobOutput::Question(_) | JobOutput::Exported(_) | JobOutput::Autosaved { .. } => {
+            return Vec::new();
+        }
     }
     workspace.modified = true;
     Vec::new()
+}
+
+/// A new model begins a new journal: edits of another model's atoms would not mean the same.
+fn set_model(workspace: &mut Workspace, atoms: Arc<Atoms>) {
+    workspace.base_atoms = Some(Arc::clone(&atoms));
+    workspace.atoms = Some(atoms);
+    workspace.edits = Edits::default();
+    workspace.comparison = None;
+}
+
+fn finish(workspace: &mut Workspace, stage: Stage, record: Record, reason: &str) {
+    workspace.mark_stale(stage, reason);
+    workspace.project.records.insert(stage, record);
+}
+
+/// What was read beside an open document: fields that were read replace those that are there.
+fn merge(workspace: &mut Workspace, read: Workspace) {
+    let sources = &mut workspace.project.sources;
+    if let Some(series) = read.series {
+        workspace.project.pixel_size = series.pixel_size;
+        workspace.series = Some(series);
+        workspace.prepared = None;
+        sources.projections = read.project.sources.projections;
+        sources.angles = read.project.sources.angles;
+        workspace.mark_stale(Stage::Prepare, "another series was opened");
+    }
+    let sources = &mut workspace.project.sources;
+    if let Some(volume) = read.volume {
+        workspace.volume = Some(volume);
+        workspace.reconstructed = None;
+        sources.volume = read.project.sources.volume;
+        workspace.project.records.remove(&Stage::Reconstruct);
+        workspace.mark_stale(Stage::Trace, "another volume was opened");
+    }
+    if let Some(atoms) = read.atoms {
+        workspace.project.sources.model = read.project.sources.model;
+        workspace.traced = None;
+        set_model(workspace, atoms);
+        workspace.project.records.remove(&Stage::Trace);
+        workspace.mark_stale(Stage::Analyze, "another model was opened");
+    }
 }

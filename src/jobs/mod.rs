@@ -11,8 +11,10 @@ pub use accept::accept;
 
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::project::Workspace;
+use crate::project::workspace::PrepareParams;
+use crate::project::{Record, Workspace};
 use crate::reconstruct::{Iteration, ReconstructParams, Reconstructed};
+use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +34,10 @@ pub struct OpenHints {
     pub tilt_axis_x: bool,
     /// Reverse the sign of θ.
     pub mirror: bool,
+    /// Which array of a file with several.
+    pub variable: Option<String>,
+    /// Å per unit of a model's file.
+    pub unit: Option<f64>,
 }
 
 /// A piece of work, as data: it owns everything it needs.
@@ -51,12 +57,19 @@ pub enum Job {
         /// Where to.
         path: PathBuf,
     },
+    /// Write the document to the session's folder.
+    Autosave {
+        /// The document as it is now.
+        workspace: Box<Workspace>,
+        /// Where to.
+        path: PathBuf,
+    },
     /// Background and alignment.
     Prepare {
         /// The series as read.
         series: Arc<TiltSeries>,
         /// How.
-        params: crate::project::workspace::PrepareParams,
+        params: PrepareParams,
     },
     /// RESIRE.
     Reconstruct {
@@ -64,6 +77,8 @@ pub enum Job {
         series: Arc<TiltSeries>,
         /// Start from this volume instead of zero (resume).
         start: Option<Arc<Volume>>,
+        /// Voxels that may hold density: where this volume is positive.
+        support: Option<Arc<Volume>>,
         /// How.
         params: ReconstructParams,
     },
@@ -73,6 +88,17 @@ pub enum Job {
         volume: Arc<Volume>,
         /// How.
         params: TraceParams,
+    },
+    /// Refine the model against the tilts.
+    Refine {
+        /// The (prepared) series.
+        series: Arc<TiltSeries>,
+        /// The atoms.
+        atoms: Arc<Atoms>,
+        /// How.
+        params: RefineParams,
+        /// Also add and remove atoms where the tilts leave no doubt.
+        complete: bool,
     },
     /// Structure analysis.
     Analyze {
@@ -89,6 +115,10 @@ pub enum Job {
         species: Option<String>,
         /// Expected nearest distance, Å, if known.
         spacing: Option<f64>,
+        /// Steps left out: `preprocess`, `refine`.
+        skip: Vec<String>,
+        /// The known truth to compare with, for simulated data.
+        truth: Option<Arc<Atoms>>,
     },
     /// The built-in particle, simulated and taken down the whole road.
     Demo,
@@ -125,9 +155,11 @@ impl Job {
         match self {
             Self::Open { .. } => "Open",
             Self::SaveProject { .. } => "Save",
+            Self::Autosave { .. } => "Autosave",
             Self::Prepare { .. } => "Prepare",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",
+            Self::Refine { .. } => "Refine",
             Self::Analyze { .. } => "Analyze",
             Self::Auto { .. } => "Auto",
             Self::Demo => "Demo",
@@ -140,9 +172,19 @@ impl Job {
 #[derive(Debug, Clone)]
 pub enum JobOutput {
     /// Files were read into a new document, which replaces the old one.
-    Opened(Box<Workspace>),
+    Opened {
+        /// The document.
+        workspace: Box<Workspace>,
+        /// What was read and found, in sentences.
+        notes: Vec<String>,
+    },
     /// A model or volume was read to stand beside what is there (empty fields change nothing).
-    Merged(Box<Workspace>),
+    Merged {
+        /// What was read.
+        workspace: Box<Workspace>,
+        /// What was read and found, in sentences.
+        notes: Vec<String>,
+    },
     /// Several things could be meant; the user must choose or add something.
     Question(OpenQuestion),
     /// The project was saved there.
@@ -161,7 +203,9 @@ pub enum JobOutput {
         /// What was done and found, in sentences.
         notes: Vec<String>,
         /// With these parameters.
-        params: crate::project::workspace::PrepareParams,
+        params: PrepareParams,
+        /// What ran.
+        record: Record,
     },
     /// Reconstruction finished (or was kept).
     Reconstructed {
@@ -169,6 +213,8 @@ pub enum JobOutput {
         outcome: Arc<Reconstructed>,
         /// With these parameters.
         params: ReconstructParams,
+        /// What ran.
+        record: Record,
     },
     /// Tracing finished.
     Traced {
@@ -176,6 +222,8 @@ pub enum JobOutput {
         outcome: Arc<Traced>,
         /// With these parameters.
         params: TraceParams,
+        /// What ran.
+        record: Record,
     },
     /// The model was refined against the tilts: it replaces the traced one before any hand edit.
     Refined {
@@ -183,6 +231,8 @@ pub enum JobOutput {
         atoms: Arc<Atoms>,
         /// What was done and found, in sentences.
         notes: Vec<String>,
+        /// What ran.
+        record: Record,
     },
     /// Analysis finished.
     Analyzed {
@@ -190,9 +240,23 @@ pub enum JobOutput {
         outcome: Arc<Analyzed>,
         /// With these parameters.
         params: AnalyzeParams,
+        /// What ran.
+        record: Record,
     },
-    /// The model was compared with the truth; one line for the log and the demo's card.
-    Compared(String),
+    /// The model was compared with the truth.
+    Compared {
+        /// One line for the log and the demo's card.
+        line: String,
+        /// The numbers, as `aetlas compare --json` prints them.
+        json: serde_json::Value,
+    },
+    /// The document was written to the session's folder, so that a kill costs no edit.
+    Autosaved {
+        /// The project file in the session's folder.
+        path: PathBuf,
+        /// Number of journal entries in it.
+        entries: usize,
+    },
     /// A file or folder was written.
     Exported(PathBuf),
 }

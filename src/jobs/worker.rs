@@ -17,6 +17,8 @@ pub struct JobContext {
     pub id: JobId,
     /// Where a running reconstruction leaves its newest volume.
     pub snapshots: Arc<Slot<Arc<Volume>>>,
+    /// Whether somebody looks at them.
+    pub show_snapshots: bool,
 }
 
 /// How a job ended well.
@@ -194,6 +196,7 @@ fn run_one(
         emit: Arc::clone(emit),
         id,
         snapshots: Arc::clone(snapshots),
+        show_snapshots: true,
     };
     // A panic is our bug, but it must not take the user's session with it.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| execute(job, &context)));

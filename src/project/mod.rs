@@ -5,6 +5,7 @@
 
 pub mod edits;
 pub mod pipeline;
+pub mod report;
 pub mod workspace;
 
 pub use edits::{AtomSnapshot, Change, EditCounts, Edits, Entry, Evidence};

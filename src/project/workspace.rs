@@ -68,6 +68,24 @@ pub struct Record {
     pub stopped: bool,
     /// R1 of the result, for reconstructions and refined models.
     pub r1: Option<f64>,
+    /// What changed upstream since, when something did.
+    pub stale_because: Option<String>,
+}
+
+impl Record {
+    /// A record of a run that begins now.
+    #[must_use]
+    pub fn begin(params: &impl Serialize, input: &str) -> Self {
+        Self {
+            params: serde_json::to_value(params).unwrap_or(serde_json::Value::Null),
+            input_hash: input.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            ..Self::default()
+        }
+    }
 }
 
 /// The project file.
@@ -172,6 +190,26 @@ impl Workspace {
     #[must_use]
     pub fn stale_reason(&self, stage: Stage) -> Option<String> {
         let record = self.record(stage)?;
-        (record.params != self.params_json(stage)).then(|| "parameters changed".to_owned())
+        if let Some(reason) = &record.stale_because {
+            return Some(reason.clone());
+        }
+        // A stage without parameters of its own (a loaded result) cannot be outdated by them.
+        let compared = !record.params.is_null();
+        (compared && record.params != self.params_json(stage))
+            .then(|| "parameters changed".to_owned())
+    }
+
+    /// Whether the model was traced here (or there is none), so that running the road again may replace it.
+    #[must_use]
+    pub fn atoms_are_ours(&self) -> bool {
+        self.atoms.is_none() || self.record(Stage::Trace).is_some()
+    }
+
+    /// Marks the results of `first` and of every later stage as outdated.
+    pub fn mark_stale(&mut self, first: Stage, reason: &str) {
+        for (_, record) in self.project.records.range_mut(first..) {
+            record.stale_because = Some(reason.to_owned());
+        }
+        self.modified = true;
     }
 }

@@ -469,8 +469,9 @@ impl AppState {
         self.revision += 1;
         match output {
             JobOutput::Question(question) => self.question = Some(question),
-            JobOutput::Compared(text) => {
+            JobOutput::Compared { line: text, .. } => {
                 self.say(Severity::Info, text.clone());
+                self.workspace.comparison = Some(text.clone());
                 self.comparison = Some(text);
             }
             JobOutput::Exported(path) => {
@@ -482,11 +483,11 @@ impl AppState {
                         self.live.iterations.clone_from(&outcome.iterations);
                         self.live.snapshot = None;
                     }
-                    JobOutput::Opened(_) => self.forget_document(),
+                    JobOutput::Opened { .. } => self.forget_document(),
                     _ => {}
                 }
                 let analyzed = matches!(other, JobOutput::Analyzed { .. });
-                let opened = matches!(other, JobOutput::Opened(_));
+                let opened = matches!(other, JobOutput::Opened { .. });
                 let notes = crate::jobs::accept(&mut self.workspace, other);
                 for note in notes {
                     self.say(Severity::Info, note);
