@@ -8,11 +8,17 @@ use std::sync::Arc;
 /// Folds an output into the document; returns lines for the log.
 pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
     match output {
-        JobOutput::Opened { workspace: opened, notes } => {
+        JobOutput::Opened {
+            workspace: opened,
+            notes,
+        } => {
             *workspace = *opened;
             return notes;
         }
-        JobOutput::Merged { workspace: read, notes } => {
+        JobOutput::Merged {
+            workspace: read,
+            notes,
+        } => {
             merge(workspace, *read);
             workspace.modified = true;
             return notes;
@@ -39,35 +45,68 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
                 ..Workspace::default()
             };
         }
-        JobOutput::Prepared { series, notes, params, record } => {
+        JobOutput::Prepared {
+            series,
+            notes,
+            params,
+            record,
+        } => {
             workspace.prepared = Some(series);
             workspace.project.parameters.prepare = params;
-            finish(workspace, Stage::Prepare, record, "the prepared series changed");
+            finish(
+                workspace,
+                Stage::Prepare,
+                record,
+                "the prepared series changed",
+            );
             workspace.modified = true;
             return notes;
         }
-        JobOutput::Reconstructed { outcome, params, record } => {
+        JobOutput::Reconstructed {
+            outcome,
+            params,
+            record,
+        } => {
             workspace.volume = Some(Arc::new(outcome.volume.clone()));
             workspace.reconstructed = Some(outcome);
             workspace.project.parameters.reconstruct = params;
             finish(workspace, Stage::Reconstruct, record, "the volume changed");
         }
-        JobOutput::Traced { outcome, params, record } => {
+        JobOutput::Traced {
+            outcome,
+            params,
+            record,
+        } => {
             set_model(workspace, Arc::new(outcome.atoms.clone()));
             workspace.traced = Some(outcome);
             workspace.project.parameters.trace = params;
             finish(workspace, Stage::Trace, record, "the model changed");
         }
-        JobOutput::Refined { atoms, notes, record } => {
+        JobOutput::Refined {
+            atoms,
+            notes,
+            record,
+        } => {
             set_model(workspace, atoms);
             // Tracing's own parameters still stand: the refined model continues its record.
-            let kept = workspace.project.records.get(&Stage::Trace).map(|old| old.params.clone());
-            let record = Record { params: kept.unwrap_or_default(), ..record };
+            let kept = workspace
+                .project
+                .records
+                .get(&Stage::Trace)
+                .map(|old| old.params.clone());
+            let record = Record {
+                params: kept.unwrap_or_default(),
+                ..record
+            };
             finish(workspace, Stage::Trace, record, "the model changed");
             workspace.modified = true;
             return notes;
         }
-        JobOutput::Analyzed { outcome, params, record } => {
+        JobOutput::Analyzed {
+            outcome,
+            params,
+            record,
+        } => {
             workspace.analyzed = Some(outcome);
             workspace.project.parameters.analyze = params;
             finish(workspace, Stage::Analyze, record, "the analysis changed");

@@ -66,7 +66,10 @@ pub fn markdown(workspace: &Workspace) -> String {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     if let Some(series) = &workspace.series {
-        row("Number of projections", series.included_tilts().len().to_string());
+        row(
+            "Number of projections",
+            series.included_tilts().len().to_string(),
+        );
         if let Some([low, high]) = tilt_range_deg(workspace) {
             row("Tilt range (°)", format!("{low:.1} to {high:.1}"));
         }
@@ -79,7 +82,10 @@ pub fn markdown(workspace: &Workspace) -> String {
     let params = &workspace.project.parameters.reconstruct;
     if let Some(run) = &workspace.reconstructed {
         row("Algorithm", "RESIRE".to_owned());
-        row("Projector", format!("{:?}", params.projector).to_lowercase());
+        row(
+            "Projector",
+            format!("{:?}", params.projector).to_lowercase(),
+        );
         row("Number of iterations", run.iterations.len().to_string());
         row("Step", params.step.to_string());
         row("R1", format!("{:.4}", run.r1));
@@ -90,9 +96,18 @@ pub fn markdown(workspace: &Workspace) -> String {
     }
     if let Some(traced) = &workspace.traced {
         let params = &workspace.project.parameters.trace;
-        row("Box of fit and integration (Å)", format!("{:.2}", params.box_size));
-        row("Minimum distance (Å)", format!("{:.2}", params.min_distance));
-        row("Blur width σ (Å)", format!("{:.3} ± {:.3}", traced.sigma_mean, traced.sigma_sd));
+        row(
+            "Box of fit and integration (Å)",
+            format!("{:.2}", params.box_size),
+        );
+        row(
+            "Minimum distance (Å)",
+            format!("{:.2}", params.min_distance),
+        );
+        row(
+            "Blur width σ (Å)",
+            format!("{:.3} ± {:.3}", traced.sigma_mean, traced.sigma_sd),
+        );
         row("Candidates", traced.candidates.len().to_string());
     }
     if let Some(r1) = workspace.record(Stage::Trace).and_then(|record| record.r1) {
@@ -130,6 +145,9 @@ pub fn markdown(workspace: &Workspace) -> String {
             short(&record.output_hash),
         );
     }
-    let _ = writeln!(text, "\nHashes are the first digits of SHA-256; `report.json` has them whole.");
+    let _ = writeln!(
+        text,
+        "\nHashes are the first digits of SHA-256; `report.json` has them whole."
+    );
     text
 }
