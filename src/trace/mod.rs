@@ -4,8 +4,10 @@
 mod peaks;
 pub mod refine;
 pub mod select;
+pub mod species;
 
 pub use select::{IntensityHistogram, Split, apply_threshold, intensity_histogram, rank_of};
+pub use species::{SPECIES_BOX, classify};
 
 use crate::model::{Atoms, Volume};
 use crate::monitor::{Monitor, Stopped};
@@ -201,6 +203,10 @@ pub fn trace(
     select::judge(&mut candidates, threshold, params.min_distance);
     let name = params.species_names.first().map_or("X", String::as_str);
     let mut traced = select::gather(candidates, threshold, name);
+    if params.species > 1 {
+        monitor.phase("Telling species apart");
+        traced.atoms = classify(volume, &traced.atoms, params.species, &params.species_names, SPECIES_BOX);
+    }
     traced.seconds = begun.elapsed().as_secs_f64();
     Ok(traced)
 }

@@ -306,6 +306,21 @@ impl<'a> PeakFitter<'a> {
         Ok(fitted.into_iter().flatten().collect())
     }
 
+    /// Box integrals (density × Å³) at positions (Å); outside the volume its mirror image is integrated.
+    #[must_use]
+    pub fn integrals(&self, positions: &[[f64; 3]]) -> Vec<f64> {
+        positions
+            .par_iter()
+            .map_init(
+                || self.scratch(),
+                |scratch, p| {
+                    let at = std::array::from_fn(|a| p[a] / self.pixel_size + self.volume_center[a]);
+                    self.box_integral(at, scratch)
+                },
+            )
+            .collect()
+    }
+
     /// Fits one maximum.
     #[must_use]
     pub fn fit(&self, maximum: &Maximum) -> Candidate {
