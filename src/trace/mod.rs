@@ -205,7 +205,13 @@ pub fn trace(
     let mut traced = select::gather(candidates, threshold, name);
     if params.species > 1 {
         monitor.phase("Telling species apart");
-        traced.atoms = classify(volume, &traced.atoms, params.species, &params.species_names, SPECIES_BOX);
+        traced.atoms = classify(
+            volume,
+            &traced.atoms,
+            params.species,
+            &params.species_names,
+            SPECIES_BOX,
+        );
     }
     traced.seconds = begun.elapsed().as_secs_f64();
     Ok(traced)

@@ -314,7 +314,8 @@ impl<'a> PeakFitter<'a> {
             .map_init(
                 || self.scratch(),
                 |scratch, p| {
-                    let at = std::array::from_fn(|a| p[a] / self.pixel_size + self.volume_center[a]);
+                    let at =
+                        std::array::from_fn(|a| p[a] / self.pixel_size + self.volume_center[a]);
                     self.box_integral(at, scratch)
                 },
             )

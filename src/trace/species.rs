@@ -30,11 +30,22 @@ const ROUNDS: usize = 20;
 /// become `type 1`, `type 2`, …. With one species, or when the intensities do not split into `species` classes, all atoms
 /// are of the first.
 #[must_use]
-pub fn classify(volume: &Volume, atoms: &Atoms, species: usize, names: &[String], box_size: f64) -> Atoms {
+pub fn classify(
+    volume: &Volume,
+    atoms: &Atoms,
+    species: usize,
+    names: &[String],
+    box_size: f64,
+) -> Atoms {
     let mut out = atoms.clone();
     let species = species.max(1);
     out.species_names = (0..species)
-        .map(|k| names.get(k).cloned().unwrap_or_else(|| format!("type {}", k + 1)))
+        .map(|k| {
+            names
+                .get(k)
+                .cloned()
+                .unwrap_or_else(|| format!("type {}", k + 1))
+        })
         .collect();
     out.species = vec![0; atoms.len()];
     if atoms.is_empty() || volume.size().contains(&0) {
@@ -43,7 +54,11 @@ pub fn classify(volume: &Volume, atoms: &Atoms, species: usize, names: &[String]
     let spline = CubicSpline::new(&volume.data);
     let intensities = PeakFitter::new(&spline, volume, box_size, 1).integrals(&atoms.positions);
     let (labels, centers) = labels_of(&atoms.positions, &intensities, species);
-    let margins = labels.iter().zip(&intensities).map(|(&own, &i)| margin(&centers, own, i)).collect();
+    let margins = labels
+        .iter()
+        .zip(&intensities)
+        .map(|(&own, &i)| margin(&centers, own, i))
+        .collect();
     out.species = labels.into_iter().map(|k| k as u16).collect();
     out.set_column("species_margin", "", margins);
     out.set_column("species_intensity", "", intensities);
@@ -62,7 +77,11 @@ fn margin(centers: &[f64], own: usize, intensity: f64) -> f64 {
 }
 
 /// Class of each atom and the classes' mean intensities.
-fn labels_of(positions: &[[f64; 3]], intensities: &[f64], species: usize) -> (Vec<usize>, Vec<f64>) {
+fn labels_of(
+    positions: &[[f64; 3]],
+    intensities: &[f64],
+    species: usize,
+) -> (Vec<usize>, Vec<f64>) {
     let Some(classes) = kmeans_line(intensities, species) else {
         return (vec![0; positions.len()], vec![0.0]);
     };
@@ -78,7 +97,10 @@ fn labels_of(positions: &[[f64; 3]], intensities: &[f64], species: usize) -> (Ve
 fn surface_atoms(positions: &[[f64; 3]]) -> Vec<bool> {
     let mut spacing = nearest_distances(positions);
     spacing.sort_by(f64::total_cmp);
-    let typical = spacing.get(spacing.len() / 2).copied().filter(|d| d.is_finite() && *d > 0.0);
+    let typical = spacing
+        .get(spacing.len() / 2)
+        .copied()
+        .filter(|d| d.is_finite() && *d > 0.0);
     let Some(typical) = typical else {
         return vec![false; positions.len()];
     };
@@ -114,7 +136,12 @@ pub(super) fn nearest_distances(positions: &[[f64; 3]]) -> Vec<f64> {
     let mut reach = edge;
     while reach < 4.0 * extent && nearest.iter().any(|d| d.is_infinite()) {
         let cells = CellList::new(positions, reach);
-        for (i, p) in positions.iter().enumerate().filter(|(i, _)| nearest[*i].is_infinite()).collect::<Vec<_>>() {
+        for (i, p) in positions
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| nearest[*i].is_infinite())
+            .collect::<Vec<_>>()
+        {
             let mut best = f64::INFINITY;
             cells.near(*p, |j, r2| {
                 if j != i {
@@ -179,7 +206,9 @@ fn reclassify_surface(
                 .collect();
             if let Some(centers) = centers {
                 let apart = |k: &usize| (intensities[i] - centers[*k]).abs();
-                labels[i] = (0..species).min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap_or(before[i]);
+                labels[i] = (0..species)
+                    .min_by(|a, b| apart(a).total_cmp(&apart(b)))
+                    .unwrap_or(before[i]);
             }
         }
         if labels == before.as_slice() {
@@ -212,8 +241,13 @@ mod tests {
             let at = volume.index_of(*p);
             let height = if species == 1 { 2.0 } else { 1.0 };
             let low = at.map(|x| x as usize - 8);
-            for (x, y, z) in (0..17 * 17 * 17).map(|n| (low[0] + n / 289, low[1] + n / 17 % 17, low[2] + n % 17)) {
-                let r2 = 0.25 * ((x as f64 - at[0]).powi(2) + (y as f64 - at[1]).powi(2) + (z as f64 - at[2]).powi(2));
+            for (x, y, z) in
+                (0..17 * 17 * 17).map(|n| (low[0] + n / 289, low[1] + n / 17 % 17, low[2] + n % 17))
+            {
+                let r2 = 0.25
+                    * ((x as f64 - at[0]).powi(2)
+                        + (y as f64 - at[1]).powi(2)
+                        + (z as f64 - at[2]).powi(2));
                 volume.data[[x, y, z]] += (height * (-0.5 * r2 / (sigma * sigma)).exp()) as f32;
             }
         }
@@ -225,7 +259,12 @@ mod tests {
         let (volume, atoms, truth) = ball();
         let names = ["Pd".to_owned(), "Pt".to_owned()];
         let told = classify(&volume, &atoms, 2, &names, SPECIES_BOX);
-        let right = told.species.iter().zip(&truth).filter(|(a, b)| a == b).count();
+        let right = told
+            .species
+            .iter()
+            .zip(&truth)
+            .filter(|(a, b)| a == b)
+            .count();
         assert_eq!(right, truth.len());
         assert_eq!(told.species_names, names);
         let margins = told.column("species_margin").unwrap();
@@ -246,7 +285,12 @@ mod tests {
 
     #[test]
     fn nearest_distances_are_exact() {
-        let positions = [[0.0; 3], [1.0, 0.0, 0.0], [100.0, 0.0, 0.0], [100.0, 30.0, 0.0]];
+        let positions = [
+            [0.0; 3],
+            [1.0, 0.0, 0.0],
+            [100.0, 0.0, 0.0],
+            [100.0, 30.0, 0.0],
+        ];
         assert_eq!(nearest_distances(&positions), [1.0, 1.0, 30.0, 30.0]);
         assert_eq!(nearest_distances(&positions[..1]), [f64::INFINITY]);
         assert!(nearest_distances(&[]).is_empty());
