@@ -1,1 +1,30 @@
-//! (being built)
+//! Files: tilt series, volumes, angles and atomic models in; volumes, stacks, models and tables out.
+//!
+//! Arrays are named `path` or `path:variable`. `.npy`, `.npz` and `.mat` keep the index order of their makers:
+//! volumes `(x, y, z)`, stacks `(x, y, tilt)`. MRC and TIFF are `(section, row, column)`, with columns = x, rows = y,
+//! sections = z or tilt. Readers check sizes against the file before they allocate, and say subject, expected and found.
+//! Writers all go through [`write_atomically`]: a file appears whole or not at all, nothing is replaced unless asked.
+
+mod array;
+mod arrays;
+mod atomic;
+mod error;
+pub mod matlab;
+pub mod mrc;
+pub mod numpy;
+mod pairing;
+mod save;
+mod series;
+pub mod structures;
+pub mod tables;
+mod tiff_stack;
+
+pub use array::{NumberType, shape_text};
+pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec};
+pub use atomic::write_atomically;
+pub use error::IoError;
+pub use pairing::{Pairing, pair_files};
+pub use save::{load_atoms, load_volume, save_atoms, save_json, save_stack, save_text, save_volume};
+pub use series::{AngleTable, SeriesNotes, SeriesOptions, load_angles, load_series};
+pub use structures::looks_like_voxels;
+pub use tables::{Table, write_angles, write_csv};

@@ -1,0 +1,255 @@
+//! One door to all array formats: what is in a file, and one array of it.
+
+use super::array::{RawArray, shape_text};
+use super::error::{Fault, IoError, label};
+use super::matlab::Variable;
+use super::{matlab, mrc, numpy, tiff_stack};
+use ndarray::ArrayD;
+use std::path::{Path, PathBuf};
+
+/// Format of an array file; it decides which index is which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `.mat`, level 5.
+    Matlab,
+    /// `.npy` or `.npz`.
+    Numpy,
+    /// MRC family: arrays are `(section, row, column)`.
+    Mrc,
+    /// TIFF: arrays are `(page, row, column)`.
+    Tiff,
+}
+
+impl Format {
+    /// Storage order of a stack in this format: x, y and t for the axes.
+    #[must_use]
+    pub fn stack_axes(self) -> &'static str {
+        match self {
+            Self::Matlab | Self::Numpy => "xyt",
+            Self::Mrc | Self::Tiff => "tyx",
+        }
+    }
+
+    /// By the file's ending.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_string_lossy().to_ascii_lowercase();
+        Some(match ending.as_str() {
+            "mat" => Self::Matlab,
+            "npy" | "npz" => Self::Numpy,
+            "mrc" | "mrcs" | "st" | "ali" | "preali" | "rec" | "map" | "ccp4" => Self::Mrc,
+            "tif" | "tiff" => Self::Tiff,
+            _ => return None,
+        })
+    }
+}
+
+/// One entry of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayInfo {
+    /// Variable's name; empty when the file holds a single nameless array.
+    pub name: String,
+    /// Shape, in the file's own index order.
+    pub shape: Vec<usize>,
+    /// Type of its numbers, or what it is instead.
+    pub dtype: String,
+    /// Whether it can be read.
+    pub readable: bool,
+}
+
+impl ArrayInfo {
+    /// `Proj_sub (131 × 61 × 46 single)`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{} ({} {})", self.name, shape_text(&self.shape), self.dtype).trim_start().to_owned()
+    }
+}
+
+/// One array, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedArray {
+    /// File it came from.
+    pub path: PathBuf,
+    /// Variable's name, empty if it has none.
+    pub name: String,
+    /// Numbers, in the file's own index order (see [`Format`]).
+    pub data: ArrayD<f32>,
+    /// Edge of a pixel, Å, when the file says it.
+    pub pixel_size: Option<f64>,
+    /// Format of the file.
+    pub format: Format,
+    /// Type of the stored numbers.
+    pub dtype: &'static str,
+}
+
+/// Splits `path:variable`. A path that exists as it stands wins, so that names with a colon work.
+#[must_use]
+pub fn split_spec(spec: &str) -> (PathBuf, Option<String>) {
+    let whole = PathBuf::from(spec);
+    if whole.exists() {
+        return (whole, None);
+    }
+    match spec.rsplit_once(':') {
+        // A single letter before the colon is a drive of Windows.
+        Some((path, name)) if path.len() > 1 && !name.is_empty() && !name.contains(['/', '\\']) => {
+            (PathBuf::from(path), Some(name.to_owned()))
+        }
+        _ => (whole, None),
+    }
+}
+
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, IoError> {
+    let bytes = std::fs::read(path).map_err(|source| IoError::system(path, source))?;
+    if bytes.is_empty() {
+        return Err(IoError::data(path, "the file is empty"));
+    }
+    Ok(bytes)
+}
+
+/// Everything in a file.
+pub(crate) struct Contents {
+    pub format: Format,
+    pub arrays: Vec<RawArray>,
+    /// What cannot be read, with the reason.
+    pub others: Vec<(ArrayInfo, Option<Fault>)>,
+    pub pixel_size: Option<f64>,
+    /// MRC only: whether the header calls it a volume.
+    pub is_volume: Option<bool>,
+}
+
+/// Names under which an array file states its pixel size in Å without doubt about the unit.
+const PIXEL_NAMES: [&str; 3] = ["pixel_size_A", "pixel_A", "pixel_size_angstrom"];
+
+impl Contents {
+    pub(crate) fn read(path: &Path) -> Result<Self, IoError> {
+        let Some(format) = Format::of(path) else {
+            return Err(IoError::Unsupported {
+                file: label(path),
+                detail: "arrays are read from .mat, .npy, .npz, .mrc (.st, .ali, .rec, .map) and .tif".to_owned(),
+            });
+        };
+        let bytes = read_bytes(path)?;
+        let mut contents = Self::parse(&bytes, format, path).map_err(|fault| fault.at(path))?;
+        contents.pixel_size = contents.pixel_size.or_else(|| {
+            let named = contents.arrays.iter().filter(|a| PIXEL_NAMES.contains(&a.name.as_str()));
+            named.filter_map(RawArray::scalar).find(|&size| size > 0.0 && size.is_finite())
+        });
+        Ok(contents)
+    }
+
+    fn parse(bytes: &[u8], format: Format, path: &Path) -> Result<Self, Fault> {
+        let mut contents = Self { format, arrays: Vec::new(), others: Vec::new(), pixel_size: None, is_volume: None };
+        match format {
+            Format::Matlab => {
+                for variable in matlab::parse(bytes)? {
+                    match variable {
+                        Variable::Numbers(raw) => contents.arrays.push(raw),
+                        Variable::Other { name, shape, class } => {
+                            contents.others.push((ArrayInfo { name, shape, dtype: class, readable: false }, None));
+                        }
+                    }
+                }
+            }
+            // By content, not by ending: a renamed archive is still an archive.
+            Format::Numpy if bytes.starts_with(b"PK") || path.extension().is_some_and(|e| e == "npz") => {
+                for (name, array) in numpy::parse_npz(bytes)? {
+                    match array {
+                        Ok(raw) => contents.arrays.push(raw),
+                        Err(fault) => contents.others.push((
+                            ArrayInfo { name, shape: Vec::new(), dtype: "unreadable".to_owned(), readable: false },
+                            Some(fault),
+                        )),
+                    }
+                }
+            }
+            Format::Numpy => contents.arrays.push(numpy::parse_npy(bytes, "")?),
+            Format::Mrc => {
+                let file = mrc::parse(bytes)?;
+                contents.pixel_size = file.pixel_size;
+                contents.is_volume = Some(file.is_volume);
+                contents.arrays.push(file.array);
+            }
+            Format::Tiff => {
+                let (images, class) = tiff_stack::parse(bytes)?;
+                let (pages, rows, columns) = images.dim();
+                contents.arrays.push(RawArray {
+                    name: String::new(),
+                    shape: vec![pages, rows, columns],
+                    fortran: false,
+                    number: super::NumberType::F32,
+                    big_endian: false,
+                    bytes: images.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                    class,
+                });
+            }
+        }
+        Ok(contents)
+    }
+
+    pub(crate) fn infos(&self) -> Vec<ArrayInfo> {
+        let readable = self.arrays.iter().map(|raw| ArrayInfo {
+            name: raw.name.clone(),
+            shape: raw.shape.clone(),
+            dtype: raw.class.to_owned(),
+            readable: true,
+        });
+        readable.chain(self.others.iter().map(|(info, _)| info.clone())).collect()
+    }
+
+    pub(crate) fn candidates(&self) -> String {
+        let names: Vec<String> = self.infos().iter().map(ArrayInfo::describe).collect();
+        if names.is_empty() { "nothing that can be read".to_owned() } else { names.join(", ") }
+    }
+
+    /// The array called `name`, or the only one that `fits`.
+    pub(crate) fn pick(&self, path: &Path, name: Option<&str>, wanted: &str, fits: impl Fn(&RawArray) -> bool) -> Result<&RawArray, IoError> {
+        if let Some(name) = name {
+            if let Some(raw) = self.arrays.iter().find(|raw| raw.name == name) {
+                return Ok(raw);
+            }
+            if let Some((info, fault)) = self.others.iter().find(|(info, _)| info.name == name) {
+                let detail = format!("{name} is a {}, arrays of numbers are read", info.dtype);
+                return Err(fault.clone().unwrap_or(Fault::Unsupported(detail)).at(path));
+            }
+            let wanted = format!("variable {name}");
+            return Err(IoError::NoSuchArray { file: label(path), wanted, candidates: self.candidates() });
+        }
+        let fitting: Vec<&RawArray> = self.arrays.iter().filter(|raw| fits(raw)).collect();
+        match fitting.as_slice() {
+            [only] => Ok(only),
+            [] => Err(IoError::NoSuchArray { file: label(path), wanted: wanted.to_owned(), candidates: self.candidates() }),
+            _ => Err(IoError::Choose { file: label(path), candidates: self.candidates() }),
+        }
+    }
+}
+
+/// What is in an array file.
+///
+/// # Errors
+/// The file cannot be opened or is damaged.
+pub fn list(path: &Path) -> Result<Vec<ArrayInfo>, IoError> {
+    Ok(Contents::read(path)?.infos())
+}
+
+/// Reads `path` or `path:variable`. Without a name, the only array with three or more axes is meant, else the only array.
+///
+/// # Errors
+/// No such file or variable, several that fit, or damage.
+pub fn read_array(spec: &str) -> Result<LoadedArray, IoError> {
+    let (path, name) = split_spec(spec);
+    let contents = Contents::read(&path)?;
+    let deep = contents.arrays.iter().filter(|raw| raw.shape.len() >= 3).count();
+    let raw = contents.pick(&path, name.as_deref(), "array of numbers", |raw| deep == 0 || raw.shape.len() >= 3)?;
+    loaded(&path, &contents, raw)
+}
+
+pub(crate) fn loaded(path: &Path, contents: &Contents, raw: &RawArray) -> Result<LoadedArray, IoError> {
+    Ok(LoadedArray {
+        path: path.to_owned(),
+        name: raw.name.clone(),
+        data: raw.to_array().map_err(|fault| fault.at(path))?,
+        pixel_size: contents.pixel_size,
+        format: contents.format,
+        dtype: raw.class,
+    })
+}
