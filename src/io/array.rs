@@ -124,7 +124,11 @@ pub fn shape_text(shape: &[usize]) -> String {
     if shape.is_empty() {
         return "scalar".to_owned();
     }
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
+    shape
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" × ")
 }
 
 impl RawArray {
@@ -148,7 +152,11 @@ impl RawArray {
         }
         #[allow(clippy::cast_precision_loss)] // 64-bit integers beyond 2^53 are no image counts
         match self.number {
-            NumberType::Bool => self.bytes.iter().map(|&b| T::from_f64(f64::from(u8::from(b != 0)))).collect(),
+            NumberType::Bool => self
+                .bytes
+                .iter()
+                .map(|&b| T::from_f64(f64::from(u8::from(b != 0))))
+                .collect(),
             NumberType::I8 => read!(i8, f64::from),
             NumberType::U8 => read!(u8, f64::from),
             NumberType::I16 => read!(i16, f64::from),
@@ -167,14 +175,17 @@ impl RawArray {
     pub(crate) fn to_array<T: Number>(&self) -> Result<ArrayD<T>, Fault> {
         let shape = IxDyn(&self.shape).set_f(self.fortran);
         ArrayD::from_shape_vec(shape, self.decode()).map_err(|_| Fault::Truncated {
-            expected: element_count(&self.shape).unwrap_or(usize::MAX) as u64 * self.number.size() as u64,
+            expected: element_count(&self.shape).unwrap_or(usize::MAX) as u64
+                * self.number.size() as u64,
             found: self.bytes.len() as u64,
         })
     }
 
     /// The only number, if there is exactly one.
     pub(crate) fn scalar(&self) -> Option<f64> {
-        (element_count(&self.shape) == Ok(1)).then(|| self.decode::<f64>().first().copied()).flatten()
+        (element_count(&self.shape) == Ok(1))
+            .then(|| self.decode::<f64>().first().copied())
+            .flatten()
     }
 }
 
@@ -184,7 +195,13 @@ mod tests {
 
     #[test]
     fn halves_are_exact() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0), (0x3555, 0.333_251_953_125)] {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x0001, 2f64.powi(-24)),
+            (0x7bff, 65504.0),
+            (0x3555, 0.333_251_953_125),
+        ] {
             assert_eq!(half_to_f64(bits), value);
         }
         assert!(half_to_f64(0x7c01).is_nan());
@@ -203,7 +220,10 @@ mod tests {
             class: "int16",
         };
         let array = raw.to_array::<f32>().unwrap();
-        assert_eq!((array[[1, 0]], array[[0, 1]], array[[1, 2]]), (2.0, 3.0, -1.0));
+        assert_eq!(
+            (array[[1, 0]], array[[0, 1]], array[[1, 2]]),
+            (2.0, 3.0, -1.0)
+        );
         raw.bytes.pop();
         assert!(raw.to_array::<f32>().is_err());
     }

@@ -61,7 +61,9 @@ impl ArrayInfo {
     /// `Proj_sub (131 × 61 × 46 single)`.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{} ({} {})", self.name, shape_text(&self.shape), self.dtype).trim_start().to_owned()
+        format!("{} ({} {})", self.name, shape_text(&self.shape), self.dtype)
+            .trim_start()
+            .to_owned()
     }
 }
 
@@ -125,38 +127,66 @@ impl Contents {
         let Some(format) = Format::of(path) else {
             return Err(IoError::Unsupported {
                 file: label(path),
-                detail: "arrays are read from .mat, .npy, .npz, .mrc (.st, .ali, .rec, .map) and .tif".to_owned(),
+                detail:
+                    "arrays are read from .mat, .npy, .npz, .mrc (.st, .ali, .rec, .map) and .tif"
+                        .to_owned(),
             });
         };
         let bytes = read_bytes(path)?;
         let mut contents = Self::parse(&bytes, format, path).map_err(|fault| fault.at(path))?;
         contents.pixel_size = contents.pixel_size.or_else(|| {
-            let named = contents.arrays.iter().filter(|a| PIXEL_NAMES.contains(&a.name.as_str()));
-            named.filter_map(RawArray::scalar).find(|&size| size > 0.0 && size.is_finite())
+            let named = contents
+                .arrays
+                .iter()
+                .filter(|a| PIXEL_NAMES.contains(&a.name.as_str()));
+            named
+                .filter_map(RawArray::scalar)
+                .find(|&size| size > 0.0 && size.is_finite())
         });
         Ok(contents)
     }
 
     fn parse(bytes: &[u8], format: Format, path: &Path) -> Result<Self, Fault> {
-        let mut contents = Self { format, arrays: Vec::new(), others: Vec::new(), pixel_size: None, is_volume: None };
+        let mut contents = Self {
+            format,
+            arrays: Vec::new(),
+            others: Vec::new(),
+            pixel_size: None,
+            is_volume: None,
+        };
         match format {
             Format::Matlab => {
                 for variable in matlab::parse(bytes)? {
                     match variable {
                         Variable::Numbers(raw) => contents.arrays.push(raw),
                         Variable::Other { name, shape, class } => {
-                            contents.others.push((ArrayInfo { name, shape, dtype: class, readable: false }, None));
+                            contents.others.push((
+                                ArrayInfo {
+                                    name,
+                                    shape,
+                                    dtype: class,
+                                    readable: false,
+                                },
+                                None,
+                            ));
                         }
                     }
                 }
             }
             // By content, not by ending: a renamed archive is still an archive.
-            Format::Numpy if bytes.starts_with(b"PK") || path.extension().is_some_and(|e| e == "npz") => {
+            Format::Numpy
+                if bytes.starts_with(b"PK") || path.extension().is_some_and(|e| e == "npz") =>
+            {
                 for (name, array) in numpy::parse_npz(bytes)? {
                     match array {
                         Ok(raw) => contents.arrays.push(raw),
                         Err(fault) => contents.others.push((
-                            ArrayInfo { name, shape: Vec::new(), dtype: "unreadable".to_owned(), readable: false },
+                            ArrayInfo {
+                                name,
+                                shape: Vec::new(),
+                                dtype: "unreadable".to_owned(),
+                                readable: false,
+                            },
                             Some(fault),
                         )),
                     }
@@ -193,16 +223,28 @@ impl Contents {
             dtype: raw.class.to_owned(),
             readable: true,
         });
-        readable.chain(self.others.iter().map(|(info, _)| info.clone())).collect()
+        readable
+            .chain(self.others.iter().map(|(info, _)| info.clone()))
+            .collect()
     }
 
     pub(crate) fn candidates(&self) -> String {
         let names: Vec<String> = self.infos().iter().map(ArrayInfo::describe).collect();
-        if names.is_empty() { "nothing that can be read".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "nothing that can be read".to_owned()
+        } else {
+            names.join(", ")
+        }
     }
 
     /// The array called `name`, or the only one that `fits`.
-    pub(crate) fn pick(&self, path: &Path, name: Option<&str>, wanted: &str, fits: impl Fn(&RawArray) -> bool) -> Result<&RawArray, IoError> {
+    pub(crate) fn pick(
+        &self,
+        path: &Path,
+        name: Option<&str>,
+        wanted: &str,
+        fits: impl Fn(&RawArray) -> bool,
+    ) -> Result<&RawArray, IoError> {
         if let Some(name) = name {
             if let Some(raw) = self.arrays.iter().find(|raw| raw.name == name) {
                 return Ok(raw);
@@ -212,13 +254,24 @@ impl Contents {
                 return Err(fault.clone().unwrap_or(Fault::Unsupported(detail)).at(path));
             }
             let wanted = format!("variable {name}");
-            return Err(IoError::NoSuchArray { file: label(path), wanted, candidates: self.candidates() });
+            return Err(IoError::NoSuchArray {
+                file: label(path),
+                wanted,
+                candidates: self.candidates(),
+            });
         }
         let fitting: Vec<&RawArray> = self.arrays.iter().filter(|raw| fits(raw)).collect();
         match fitting.as_slice() {
             [only] => Ok(only),
-            [] => Err(IoError::NoSuchArray { file: label(path), wanted: wanted.to_owned(), candidates: self.candidates() }),
-            _ => Err(IoError::Choose { file: label(path), candidates: self.candidates() }),
+            [] => Err(IoError::NoSuchArray {
+                file: label(path),
+                wanted: wanted.to_owned(),
+                candidates: self.candidates(),
+            }),
+            _ => Err(IoError::Choose {
+                file: label(path),
+                candidates: self.candidates(),
+            }),
         }
     }
 }
@@ -238,12 +291,22 @@ pub fn list(path: &Path) -> Result<Vec<ArrayInfo>, IoError> {
 pub fn read_array(spec: &str) -> Result<LoadedArray, IoError> {
     let (path, name) = split_spec(spec);
     let contents = Contents::read(&path)?;
-    let deep = contents.arrays.iter().filter(|raw| raw.shape.len() >= 3).count();
-    let raw = contents.pick(&path, name.as_deref(), "array of numbers", |raw| deep == 0 || raw.shape.len() >= 3)?;
+    let deep = contents
+        .arrays
+        .iter()
+        .filter(|raw| raw.shape.len() >= 3)
+        .count();
+    let raw = contents.pick(&path, name.as_deref(), "array of numbers", |raw| {
+        deep == 0 || raw.shape.len() >= 3
+    })?;
     loaded(&path, &contents, raw)
 }
 
-pub(crate) fn loaded(path: &Path, contents: &Contents, raw: &RawArray) -> Result<LoadedArray, IoError> {
+pub(crate) fn loaded(
+    path: &Path,
+    contents: &Contents,
+    raw: &RawArray,
+) -> Result<LoadedArray, IoError> {
     Ok(LoadedArray {
         path: path.to_owned(),
         name: raw.name.clone(),

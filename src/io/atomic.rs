@@ -13,7 +13,9 @@ where
     F: FnOnce(&mut dyn Write) -> std::io::Result<()>,
 {
     if !force && path.symlink_metadata().is_ok() {
-        return Err(IoError::Exists { path: path.to_owned() });
+        return Err(IoError::Exists {
+            path: path.to_owned(),
+        });
     }
     let fail = |source| IoError::system(path, source);
     let folder = match path.parent() {
@@ -32,7 +34,9 @@ where
     let file = builder.tempfile_in(&folder).map_err(fail)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, file);
     write(&mut buffered).map_err(fail)?;
-    let file = buffered.into_inner().map_err(|error| fail(error.into_error()))?;
+    let file = buffered
+        .into_inner()
+        .map_err(|error| fail(error.into_error()))?;
     file.as_file().sync_all().map_err(fail)?;
     if force {
         file.persist(path).map_err(|error| fail(error.error))?;
@@ -40,7 +44,9 @@ where
         // Somebody may have made the file meanwhile: this refuses instead of replacing it.
         file.persist_noclobber(path).map_err(|error| {
             if error.error.kind() == std::io::ErrorKind::AlreadyExists {
-                IoError::Exists { path: path.to_owned() }
+                IoError::Exists {
+                    path: path.to_owned(),
+                }
             } else {
                 fail(error.error)
             }

@@ -89,17 +89,26 @@ pub enum IoError {
 
 impl IoError {
     pub(crate) fn system(path: &Path, source: std::io::Error) -> Self {
-        Self::System { path: path.to_owned(), source }
+        Self::System {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn data(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Data { file: label(path), detail: detail.into() }
+        Self::Data {
+            file: label(path),
+            detail: detail.into(),
+        }
     }
 }
 
 /// The file's own name, as error texts show it.
 pub(crate) fn label(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |n| n.to_string_lossy().into_owned(),
+    )
 }
 
 /// What a parser of bytes, which knows no path, has to say.
@@ -119,7 +128,11 @@ impl Fault {
         let file = label(path);
         match self {
             Self::Invalid(detail) => IoError::Invalid { file, detail },
-            Self::Truncated { expected, found } => IoError::Truncated { file, expected, found },
+            Self::Truncated { expected, found } => IoError::Truncated {
+                file,
+                expected,
+                found,
+            },
             Self::Unsupported(detail) => IoError::Unsupported { file, detail },
         }
     }

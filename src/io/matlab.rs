@@ -16,7 +16,11 @@ pub(crate) enum Variable {
     /// Can be read as numbers.
     Numbers(RawArray),
     /// Something else: its name, its shape where it has one, what it is.
-    Other { name: String, shape: Vec<usize>, class: String },
+    Other {
+        name: String,
+        shape: Vec<usize>,
+        class: String,
+    },
 }
 
 /// Deflate cannot expand by more than this (258 bytes from two bits), so a larger promise is a lie.
@@ -33,19 +37,31 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn u32_at(&self, offset: usize) -> Option<u32> {
         let bytes: [u8; 4] = self.rest.get(offset..offset + 4)?.try_into().ok()?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+        Some(if self.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        })
     }
 
     /// The next element: its type and its bytes. Handles the small form, where both share eight bytes.
     fn element(&mut self, padded: bool) -> Result<(u32, &'a [u8]), Fault> {
-        let short = |found: usize| Fault::Truncated { expected: 8, found: found as u64 };
+        let short = |found: usize| Fault::Truncated {
+            expected: 8,
+            found: found as u64,
+        };
         let tag = self.u32_at(0).ok_or_else(|| short(self.rest.len()))?;
         if tag >> 16 != 0 {
             let length = (tag >> 16) as usize;
             if length > 4 {
-                return Fault::invalid(format!("a small element promises {length} bytes, at most 4 fit"));
+                return Fault::invalid(format!(
+                    "a small element promises {length} bytes, at most 4 fit"
+                ));
             }
-            let bytes = self.rest.get(4..4 + length).ok_or_else(|| short(self.rest.len()))?;
+            let bytes = self
+                .rest
+                .get(4..4 + length)
+                .ok_or_else(|| short(self.rest.len()))?;
             self.rest = self.rest.get(8..).unwrap_or_default();
             return Ok((tag & 0xffff, bytes));
         }
@@ -55,7 +71,11 @@ impl<'a> Cursor<'a> {
             expected: length as u64,
             found: found as u64,
         })?;
-        let step = if padded { length.div_ceil(8) * 8 } else { length };
+        let step = if padded {
+            length.div_ceil(8) * 8
+        } else {
+            length
+        };
         self.rest = self.rest[8..].get(step..).unwrap_or_default();
         Ok((tag, bytes))
     }
@@ -100,35 +120,56 @@ fn class_name(class: u8) -> &'static str {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+    String::from_utf8_lossy(bytes)
+        .trim_end_matches('\0')
+        .to_owned()
 }
 
 /// Reads one `miMATRIX` element's content.
 fn matrix(content: &[u8], big_endian: bool) -> Result<Variable, Fault> {
-    let mut cursor = Cursor { rest: content, big_endian };
+    let mut cursor = Cursor {
+        rest: content,
+        big_endian,
+    };
     let (_, flag_bytes) = cursor.element(true)?;
-    let flag_word = Cursor { rest: flag_bytes, big_endian }
-        .u32_at(0)
-        .ok_or_else(|| Fault::Invalid("an array has no flags".to_owned()))?;
+    let flag_word = Cursor {
+        rest: flag_bytes,
+        big_endian,
+    }
+    .u32_at(0)
+    .ok_or_else(|| Fault::Invalid("an array has no flags".to_owned()))?;
     let class = (flag_word & 0xff) as u8;
     let (complex, logical) = (flag_word & 0x0800 != 0, flag_word & 0x0200 != 0);
     if class == 17 {
         // Objects of the newer kind have no dimensions: name, "MCOS", class name.
         let name = text(cursor.element(true)?.1);
         let _system = cursor.element(true)?;
-        let kind = cursor.element(true).map_or_else(|_| String::new(), |(_, bytes)| text(bytes));
-        return Ok(Variable::Other { name, shape: Vec::new(), class: format!("object {kind}") });
+        let kind = cursor
+            .element(true)
+            .map_or_else(|_| String::new(), |(_, bytes)| text(bytes));
+        return Ok(Variable::Other {
+            name,
+            shape: Vec::new(),
+            class: format!("object {kind}"),
+        });
     }
     let (_, dimension_bytes) = cursor.element(true)?;
-    let dimensions = Cursor { rest: dimension_bytes, big_endian };
+    let dimensions = Cursor {
+        rest: dimension_bytes,
+        big_endian,
+    };
     let mut shape = Vec::with_capacity(dimension_bytes.len() / 4);
     while let Some(n) = dimensions.u32_at(shape.len() * 4) {
-        shape.push(usize::try_from(n).ok().filter(|&n| n < 1 << 31).ok_or_else(|| {
-            Fault::Invalid("an array has a negative dimension".to_owned())
-        })?);
+        shape.push(
+            usize::try_from(n)
+                .ok()
+                .filter(|&n| n < 1 << 31)
+                .ok_or_else(|| Fault::Invalid("an array has a negative dimension".to_owned()))?,
+        );
     }
     let name = text(cursor.element(true)?.1);
-    let other = |class: String, shape: Vec<usize>, name: String| Ok(Variable::Other { name, shape, class });
+    let other =
+        |class: String, shape: Vec<usize>, name: String| Ok(Variable::Other { name, shape, class });
     if !matches!(class, 4 | 6..=15) {
         return other(class_name(class).to_owned(), shape, name);
     }
@@ -136,16 +177,26 @@ fn matrix(content: &[u8], big_endian: bool) -> Result<Variable, Fault> {
         return other(format!("complex {}", class_name(class)), shape, name);
     }
     let count = element_count(&shape)?;
-    let (element, bytes) = if count == 0 { (9, &[][..]) } else { cursor.element(false)? };
-    let number = number_type(element)
-        .ok_or_else(|| Fault::Invalid(format!("variable {name} has the unknown storage type {element}")))?;
+    let (element, bytes) = if count == 0 {
+        (9, &[][..])
+    } else {
+        cursor.element(false)?
+    };
+    let number = number_type(element).ok_or_else(|| {
+        Fault::Invalid(format!(
+            "variable {name} has the unknown storage type {element}"
+        ))
+    })?;
     let expected = count as u64 * number.size() as u64;
     if bytes.len() as u64 != expected {
         // Strings in UTF-8 have fewer characters than bytes: they are no numbers anyway.
         return if class == 4 {
             other("char".to_owned(), shape, name)
         } else {
-            Err(Fault::Truncated { expected, found: bytes.len() as u64 })
+            Err(Fault::Truncated {
+                expected,
+                found: bytes.len() as u64,
+            })
         };
     }
     Ok(Variable::Numbers(RawArray {
@@ -155,31 +206,56 @@ fn matrix(content: &[u8], big_endian: bool) -> Result<Variable, Fault> {
         number: if logical { bool_like(number) } else { number },
         big_endian,
         bytes: bytes.to_vec(),
-        class: if logical { "logical" } else { class_name(class) },
+        class: if logical {
+            "logical"
+        } else {
+            class_name(class)
+        },
     }))
 }
 
 /// Logical arrays are stored as bytes; one stored wider keeps its storage type, its values are 0 and 1 anyway.
 fn bool_like(number: NumberType) -> NumberType {
-    if number.size() == 1 { NumberType::Bool } else { number }
+    if number.size() == 1 {
+        NumberType::Bool
+    } else {
+        number
+    }
 }
 
 /// Inflates one compressed element, which must hold exactly one inner element.
 fn inflate(compressed: &[u8], big_endian: bool) -> Result<(u32, Vec<u8>), Fault> {
     let mut decoder = flate2::read::ZlibDecoder::new(compressed);
-    let broken = |error: std::io::Error| Fault::Invalid(format!("a compressed variable is damaged ({error})"));
+    let broken = |error: std::io::Error| {
+        Fault::Invalid(format!("a compressed variable is damaged ({error})"))
+    };
     let mut tag = [0u8; 8];
     decoder.read_exact(&mut tag).map_err(broken)?;
-    let cursor = Cursor { rest: &tag, big_endian };
-    let (kind, length) = (cursor.u32_at(0).unwrap_or(0), u64::from(cursor.u32_at(4).unwrap_or(0)));
+    let cursor = Cursor {
+        rest: &tag,
+        big_endian,
+    };
+    let (kind, length) = (
+        cursor.u32_at(0).unwrap_or(0),
+        u64::from(cursor.u32_at(4).unwrap_or(0)),
+    );
     if length > compressed.len() as u64 * DEFLATE_LIMIT {
-        return Err(Fault::Truncated { expected: length, found: compressed.len() as u64 * DEFLATE_LIMIT });
+        return Err(Fault::Truncated {
+            expected: length,
+            found: compressed.len() as u64 * DEFLATE_LIMIT,
+        });
     }
     let mut content = Vec::new();
     // Grows with what really comes out, so a wrong promise costs nothing.
-    decoder.take(length).read_to_end(&mut content).map_err(broken)?;
+    decoder
+        .take(length)
+        .read_to_end(&mut content)
+        .map_err(broken)?;
     if content.len() as u64 != length {
-        return Err(Fault::Truncated { expected: length, found: content.len() as u64 });
+        return Err(Fault::Truncated {
+            expected: length,
+            found: content.len() as u64,
+        });
     }
     Ok((kind, content))
 }
@@ -193,19 +269,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Variable>, Fault> {
         ));
     }
     if bytes.len() < 128 {
-        return Fault::invalid(format!("a MATLAB file has a header of 128 bytes, this file has {} bytes", bytes.len()));
+        return Fault::invalid(format!(
+            "a MATLAB file has a header of 128 bytes, this file has {} bytes",
+            bytes.len()
+        ));
     }
     let big_endian = match &bytes[126..128] {
         b"IM" => false,
         b"MI" => true,
         _ if bytes[..4].contains(&0) => {
             return Err(Fault::Unsupported(
-                "it seems to be a MATLAB level 4 file; save it in MATLAB with save(…, '-v7')".to_owned(),
+                "it seems to be a MATLAB level 4 file; save it in MATLAB with save(…, '-v7')"
+                    .to_owned(),
             ));
         }
         _ => return Fault::invalid("it is not a MATLAB file (no byte order mark at byte 126)"),
     };
-    let mut cursor = Cursor { rest: &bytes[128..], big_endian };
+    let mut cursor = Cursor {
+        rest: &bytes[128..],
+        big_endian,
+    };
     let mut variables = Vec::new();
     while cursor.rest.len() >= 8 {
         // Compressed elements are the only ones that are not padded at this level.
@@ -219,7 +302,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Variable>, Fault> {
             (kind, content)
         };
         if kind != MATRIX {
-            return Fault::invalid(format!("a variable was expected, an element of type {kind} was found"));
+            return Fault::invalid(format!(
+                "a variable was expected, an element of type {kind} was found"
+            ));
         }
         let variable = matrix(content, big_endian)?;
         // The nameless byte array is the workspace behind objects, of no use to a reader.
@@ -228,7 +313,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Variable>, Fault> {
         }
     }
     if !cursor.rest.is_empty() && cursor.rest.iter().any(|&b| b != 0) {
-        return Err(Fault::Truncated { expected: 8, found: cursor.rest.len() as u64 });
+        return Err(Fault::Truncated {
+            expected: 8,
+            found: cursor.rest.len() as u64,
+        });
     }
     Ok(variables)
 }
@@ -249,10 +337,17 @@ fn element_head(out: &mut dyn Write, kind: u32, length: usize) -> std::io::Resul
 ///
 /// # Errors
 /// An array beyond the format's 2 GiB, or what the system says.
-pub fn write(path: &Path, variables: &[(&str, ArrayViewD<'_, f32>)], force: bool) -> Result<(), IoError> {
+pub fn write(
+    path: &Path,
+    variables: &[(&str, ArrayViewD<'_, f32>)],
+    force: bool,
+) -> Result<(), IoError> {
     for (name, array) in variables {
         if array.len() * 4 >= (1 << 31) - 4096 {
-            return Err(IoError::data(path, format!("{name} is beyond the 2 GiB of a MATLAB file; write .npy or .mrc")));
+            return Err(IoError::data(
+                path,
+                format!("{name} is beyond the 2 GiB of a MATLAB file; write .npy or .mrc"),
+            ));
         }
     }
     super::write_atomically(path, force, |out| {
@@ -270,7 +365,10 @@ pub fn write(path: &Path, variables: &[(&str, ArrayViewD<'_, f32>)], force: bool
                 shape.push(1);
             }
             #[allow(clippy::cast_possible_truncation)] // below 2 GiB in all
-            let dimensions: Vec<u8> = shape.iter().flat_map(|&n| (n as u32).to_le_bytes()).collect();
+            let dimensions: Vec<u8> = shape
+                .iter()
+                .flat_map(|&n| (n as u32).to_le_bytes())
+                .collect();
             padded_element(&mut head, 5, &dimensions)?;
             padded_element(&mut head, 1, name.as_bytes())?;
             let length = array.len() * 4;

@@ -24,7 +24,9 @@ pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec};
 pub use atomic::write_atomically;
 pub use error::IoError;
 pub use pairing::{Pairing, pair_files};
-pub use save::{load_atoms, load_volume, save_atoms, save_json, save_stack, save_text, save_volume};
+pub use save::{
+    load_atoms, load_volume, save_atoms, save_json, save_stack, save_text, save_volume,
+};
 pub use series::{AngleTable, SeriesNotes, SeriesOptions, load_angles, load_series};
 pub use structures::looks_like_voxels;
 pub use tables::{Table, write_angles, write_csv};

@@ -28,7 +28,9 @@ struct Header<'a> {
 
 impl Header<'_> {
     fn word(&self, offset: usize) -> [u8; 4] {
-        let mut word: [u8; 4] = self.bytes[offset..offset + 4].try_into().expect("offsets lie in the header");
+        let mut word: [u8; 4] = self.bytes[offset..offset + 4]
+            .try_into()
+            .expect("offsets lie in the header");
         if self.big_endian {
             word.reverse();
         }
@@ -64,7 +66,10 @@ impl Header<'_> {
 /// Reads a file's bytes.
 pub(crate) fn parse(bytes: &[u8]) -> Result<MrcFile, Fault> {
     if bytes.len() < HEADER {
-        return Fault::invalid(format!("an MRC file has a header of 1024 bytes, this file has {} bytes", bytes.len()));
+        return Fault::invalid(format!(
+            "an MRC file has a header of 1024 bytes, this file has {} bytes",
+            bytes.len()
+        ));
     }
     let marked_big = bytes[212] == 0x11;
     let header = [marked_big, !marked_big]
@@ -72,12 +77,25 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<MrcFile, Fault> {
         .map(|big_endian| Header { bytes, big_endian })
         .find(Header::is_plausible);
     let Some(header) = header else {
-        let printable = bytes[..HEADER].iter().filter(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()).count();
-        let guess = if printable > HEADER * 95 / 100 { "; it looks like text" } else { "" };
-        let head = Header { bytes, big_endian: marked_big };
+        let printable = bytes[..HEADER]
+            .iter()
+            .filter(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())
+            .count();
+        let guess = if printable > HEADER * 95 / 100 {
+            "; it looks like text"
+        } else {
+            ""
+        };
+        let head = Header {
+            bytes,
+            big_endian: marked_big,
+        };
         return Fault::invalid(format!(
             "it is not an MRC file (size {} × {} × {}, mode {}){guess}",
-            head.i32(0), head.i32(4), head.i32(8), head.i32(12)
+            head.i32(0),
+            head.i32(4),
+            head.i32(8),
+            head.i32(12)
         ));
     };
     let size = |offset| usize::try_from(header.i32(offset)).expect("plausible sizes are positive");
@@ -92,7 +110,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<MrcFile, Fault> {
         2 => NumberType::F32,
         6 => NumberType::U16,
         12 => NumberType::F16,
-        _ => return Err(Fault::Unsupported(format!("MRC mode {mode} (complex or colour numbers); modes 0, 1, 2, 6, 12 and 101 are read"))),
+        _ => {
+            return Err(Fault::Unsupported(format!(
+                "MRC mode {mode} (complex or colour numbers); modes 0, 1, 2, 6, 12 and 101 are read"
+            )));
+        }
     };
     let extended = u64::try_from(header.i32(92))
         .map_err(|_| Fault::Invalid("its extended header has a negative length".to_owned()))?;
@@ -104,14 +126,23 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<MrcFile, Fault> {
             .checked_mul(number.size() as u64)
             .ok_or_else(|| Fault::Invalid("its size overflows".to_owned()))?
     };
-    let expected = start.checked_add(length).ok_or_else(|| Fault::Invalid("its size overflows".to_owned()))?;
+    let expected = start
+        .checked_add(length)
+        .ok_or_else(|| Fault::Invalid("its size overflows".to_owned()))?;
     // Before anything is allocated: a header that promises 40 GB is believed only if they are there.
     if (bytes.len() as u64) < expected {
-        return Err(Fault::Truncated { expected, found: bytes.len() as u64 });
+        return Err(Fault::Truncated {
+            expected,
+            found: bytes.len() as u64,
+        });
     }
     let to_index = |n: u64| usize::try_from(n).expect("checked against the file's length");
     let data = &bytes[to_index(start)..to_index(expected)];
-    let data = if mode == 101 { unpack_nibbles(data, columns) } else { data.to_vec() };
+    let data = if mode == 101 {
+        unpack_nibbles(data, columns)
+    } else {
+        data.to_vec()
+    };
     Ok(MrcFile {
         array: RawArray {
             name: String::new(),
@@ -138,11 +169,21 @@ fn unpack_nibbles(data: &[u8], columns: usize) -> Vec<u8> {
 ///
 /// # Errors
 /// An axis beyond the format's 2³¹, or what the system says.
-pub fn write(path: &Path, sections: ArrayView3<'_, f32>, pixel_size: Option<f64>, is_volume: bool, force: bool) -> Result<(), IoError> {
+pub fn write(
+    path: &Path,
+    sections: ArrayView3<'_, f32>,
+    pixel_size: Option<f64>,
+    is_volume: bool,
+    force: bool,
+) -> Result<(), IoError> {
     let (n_sections, n_rows, n_columns) = sections.dim();
-    let size = |n: usize| i32::try_from(n).map_err(|_| IoError::data(path, format!("{n} samples on an axis are beyond MRC")));
+    let size = |n: usize| {
+        i32::try_from(n)
+            .map_err(|_| IoError::data(path, format!("{n} samples on an axis are beyond MRC")))
+    };
     let dims = [size(n_columns)?, size(n_rows)?, size(n_sections)?];
-    let (mut low, mut high, mut sum, mut squares) = (f32::INFINITY, f32::NEG_INFINITY, 0.0f64, 0.0f64);
+    let (mut low, mut high, mut sum, mut squares) =
+        (f32::INFINITY, f32::NEG_INFINITY, 0.0f64, 0.0f64);
     for &value in sections {
         low = low.min(value);
         high = high.max(value);
@@ -170,7 +211,10 @@ pub fn write(path: &Path, sections: ArrayView3<'_, f32>, pixel_size: Option<f64>
     #[allow(clippy::cast_possible_truncation)]
     {
         put(84, (mean as f32).to_le_bytes());
-        put(216, ((squares / n - mean * mean).max(0.0).sqrt() as f32).to_le_bytes());
+        put(
+            216,
+            ((squares / n - mean * mean).max(0.0).sqrt() as f32).to_le_bytes(),
+        );
     }
     put(88, i32::from(is_volume).to_le_bytes());
     put(108, 20140i32.to_le_bytes());

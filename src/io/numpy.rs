@@ -12,7 +12,12 @@ use std::path::Path;
 
 fn le(bytes: &[u8], offset: usize, length: usize) -> Option<u64> {
     let slice = bytes.get(offset..offset.checked_add(length)?)?;
-    Some(slice.iter().rev().fold(0, |value, &b| value << 8 | u64::from(b)))
+    Some(
+        slice
+            .iter()
+            .rev()
+            .fold(0, |value, &b| value << 8 | u64::from(b)),
+    )
 }
 
 /// The text behind `'key':` in the header's dictionary.
@@ -29,7 +34,9 @@ fn parse_type(descr: &str) -> Result<(NumberType, bool), Fault> {
     let quote = descr.chars().next().filter(|c| matches!(c, '\'' | '"'));
     let name = quote.and_then(|q| descr[1..].split(q).next());
     let Some(name) = name else {
-        return Err(Fault::Unsupported("it holds records, plain numbers are read".to_owned()));
+        return Err(Fault::Unsupported(
+            "it holds records, plain numbers are read".to_owned(),
+        ));
     };
     let (big_endian, code) = match name.as_bytes().first() {
         Some(b'>') => (true, &name[1..]),
@@ -49,7 +56,11 @@ fn parse_type(descr: &str) -> Result<(NumberType, bool), Fault> {
         "f2" => NumberType::F16,
         "f4" => NumberType::F32,
         "f8" => NumberType::F64,
-        _ => return Err(Fault::Unsupported(format!("it holds numbers of type '{name}'; integers and floats up to 64 bits are read"))),
+        _ => {
+            return Err(Fault::Unsupported(format!(
+                "it holds numbers of type '{name}'; integers and floats up to 64 bits are read"
+            )));
+        }
     };
     Ok((number, big_endian))
 }
@@ -65,7 +76,9 @@ fn parse_shape(text: &str) -> Result<Vec<usize>, Fault> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .map(|part| {
-            part.trim_end_matches('L').parse().map_err(|_| Fault::Invalid(format!("its header's shape holds '{part}'")))
+            part.trim_end_matches('L')
+                .parse()
+                .map_err(|_| Fault::Invalid(format!("its header's shape holds '{part}'")))
         })
         .collect()
 }
@@ -79,9 +92,16 @@ pub(crate) fn parse_npy(bytes: &[u8], name: &str) -> Result<RawArray, Fault> {
     let (start, length) = match version {
         1 => (10, le(bytes, 8, 2)),
         2 | 3 => (12, le(bytes, 8, 4)),
-        _ => return Err(Fault::Unsupported(format!("NumPy format version {version}; 1 to 3 are read"))),
+        _ => {
+            return Err(Fault::Unsupported(format!(
+                "NumPy format version {version}; 1 to 3 are read"
+            )));
+        }
     };
-    let short = |expected: u64| Fault::Truncated { expected, found: bytes.len() as u64 };
+    let short = |expected: u64| Fault::Truncated {
+        expected,
+        found: bytes.len() as u64,
+    };
     let length = length.ok_or_else(|| short(start as u64))?;
     let data_start = start as u64 + length;
     if data_start > bytes.len() as u64 {
@@ -121,15 +141,24 @@ struct Member {
 
 /// Reads the central directory of a ZIP archive (with its 64-bit extension).
 fn members(bytes: &[u8]) -> Result<Vec<Member>, Fault> {
-    let damaged = || Fault::Invalid("its directory of members is damaged or missing (truncated?)".to_owned());
+    let damaged =
+        || Fault::Invalid("its directory of members is damaged or missing (truncated?)".to_owned());
     let tail = bytes.len().saturating_sub(65_557);
-    let end = bytes[tail..].windows(4).rposition(|w| w == b"PK\x05\x06").ok_or_else(damaged)? + tail;
+    let end = bytes[tail..]
+        .windows(4)
+        .rposition(|w| w == b"PK\x05\x06")
+        .ok_or_else(damaged)?
+        + tail;
     let mut offset = le(bytes, end + 16, 4).ok_or_else(damaged)?;
     let mut count = le(bytes, end + 10, 2).ok_or_else(damaged)?;
     if offset == 0xffff_ffff || count == 0xffff {
         let locator = end.checked_sub(20).ok_or_else(damaged)?;
-        let record = usize::try_from(le(bytes, locator + 8, 8).ok_or_else(damaged)?).map_err(|_| damaged())?;
-        if bytes.get(record..).is_none_or(|rest| !rest.starts_with(b"PK\x06\x06")) {
+        let record = usize::try_from(le(bytes, locator + 8, 8).ok_or_else(damaged)?)
+            .map_err(|_| damaged())?;
+        if bytes
+            .get(record..)
+            .is_none_or(|rest| !rest.starts_with(b"PK\x06\x06"))
+        {
             return Err(damaged());
         }
         count = le(bytes, record + 32, 8).ok_or_else(damaged)?;
@@ -138,20 +167,37 @@ fn members(bytes: &[u8]) -> Result<Vec<Member>, Fault> {
     let mut at = usize::try_from(offset).map_err(|_| damaged())?;
     let mut found = Vec::new();
     for _ in 0..count {
-        let rest = bytes.get(at..).filter(|rest| rest.starts_with(b"PK\x01\x02")).ok_or_else(damaged)?;
+        let rest = bytes
+            .get(at..)
+            .filter(|rest| rest.starts_with(b"PK\x01\x02"))
+            .ok_or_else(damaged)?;
         let number = |offset, length| le(rest, offset, length).ok_or_else(damaged);
         #[allow(clippy::cast_possible_truncation)] // 16-bit fields
-        let (name_length, extra_length, comment_length) =
-            (number(28, 2)? as usize, number(30, 2)? as usize, number(32, 2)? as usize);
-        let name = String::from_utf8_lossy(rest.get(46..46 + name_length).ok_or_else(damaged)?).into_owned();
-        let extra = rest.get(46 + name_length..46 + name_length + extra_length).ok_or_else(damaged)?;
+        let (name_length, extra_length, comment_length) = (
+            number(28, 2)? as usize,
+            number(30, 2)? as usize,
+            number(32, 2)? as usize,
+        );
+        let name = String::from_utf8_lossy(rest.get(46..46 + name_length).ok_or_else(damaged)?)
+            .into_owned();
+        let extra = rest
+            .get(46 + name_length..46 + name_length + extra_length)
+            .ok_or_else(damaged)?;
         let (mut packed, mut size, mut header) = (number(20, 4)?, number(24, 4)?, number(42, 4)?);
         widen(extra, [&mut size, &mut packed, &mut header]);
         let method = number(10, 2)?;
         if method != 0 && method != 8 {
-            return Err(Fault::Unsupported(format!("member {name} is packed with method {method}; stored and deflated are read")));
+            return Err(Fault::Unsupported(format!(
+                "member {name} is packed with method {method}; stored and deflated are read"
+            )));
         }
-        found.push(Member { name, deflated: method == 8, packed, size, header });
+        found.push(Member {
+            name,
+            deflated: method == 8,
+            packed,
+            size,
+            header,
+        });
         at += 46 + name_length + extra_length + comment_length;
     }
     Ok(found)
@@ -179,12 +225,16 @@ fn unpack(bytes: &[u8], member: &Member) -> Result<Vec<u8>, Fault> {
     let name = &member.name;
     let damaged = || Fault::Invalid(format!("member {name} is damaged"));
     let header = usize::try_from(member.header).map_err(|_| damaged())?;
-    let name_length = le(bytes, header.checked_add(26).ok_or_else(damaged)?, 2).ok_or_else(damaged)?;
+    let name_length =
+        le(bytes, header.checked_add(26).ok_or_else(damaged)?, 2).ok_or_else(damaged)?;
     let extra_length = le(bytes, header + 28, 2).ok_or_else(damaged)?;
     let start = member.header + 30 + name_length + extra_length;
     let end = start.checked_add(member.packed).ok_or_else(damaged)?;
     if end > bytes.len() as u64 {
-        return Err(Fault::Truncated { expected: end, found: bytes.len() as u64 });
+        return Err(Fault::Truncated {
+            expected: end,
+            found: bytes.len() as u64,
+        });
     }
     let to_index = |n: u64| usize::try_from(n).expect("checked against the file's length");
     let packed = &bytes[to_index(start)..to_index(end)];
@@ -195,7 +245,10 @@ fn unpack(bytes: &[u8], member: &Member) -> Result<Vec<u8>, Fault> {
         return Err(damaged());
     }
     let mut content = Vec::new();
-    flate2::read::DeflateDecoder::new(packed).take(member.size).read_to_end(&mut content).map_err(|_| damaged())?;
+    flate2::read::DeflateDecoder::new(packed)
+        .take(member.size)
+        .read_to_end(&mut content)
+        .map_err(|_| damaged())?;
     Ok(content)
 }
 
@@ -216,7 +269,12 @@ pub(crate) fn parse_npz(bytes: &[u8]) -> Result<Vec<(String, Result<RawArray, Fa
 /// # Errors
 /// What the system says.
 pub fn write(path: &Path, array: ArrayViewD<'_, f32>, force: bool) -> Result<(), IoError> {
-    let mut shape = array.shape().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut shape = array
+        .shape()
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     if array.ndim() == 1 {
         shape.push(',');
     }

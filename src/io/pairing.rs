@@ -2,8 +2,8 @@
 
 use super::arrays::{ArrayInfo, Contents, Format};
 use super::error::label;
-use super::series::{is_angle_file, load_angles};
 use super::save::load_atoms;
+use super::series::{is_angle_file, load_angles};
 use std::path::{Path, PathBuf};
 
 /// The roles found; specs as [`super::read_array`] takes them.
@@ -29,7 +29,9 @@ impl Pairing {
     pub fn describe(&self) -> String {
         let name = |spec: &String| label(Path::new(spec));
         let mut lines = Vec::new();
-        let mut say = |role: &str, what: Option<String>| lines.extend(what.map(|what| format!("{role}: {what}")));
+        let mut say = |role: &str, what: Option<String>| {
+            lines.extend(what.map(|what| format!("{role}: {what}")))
+        };
         say("Project", self.project.as_deref().map(label));
         say("Projections", self.projections.as_ref().map(name));
         say("Angles", self.angles.as_ref().map(name));
@@ -38,7 +40,11 @@ impl Pairing {
         for (path, reason) in &self.unused {
             lines.push(format!("Not used: {} ({reason})", label(path)));
         }
-        if lines.is_empty() { "Nothing that can be read was found".to_owned() } else { lines.join("\n") }
+        if lines.is_empty() {
+            "Nothing that can be read was found".to_owned()
+        } else {
+            lines.join("\n")
+        }
     }
 }
 
@@ -53,7 +59,11 @@ struct Stack {
 impl Stack {
     fn spec(&self) -> String {
         let path = self.path.display();
-        if self.several && !self.info.name.is_empty() { format!("{path}:{}", self.info.name) } else { path.to_string() }
+        if self.several && !self.info.name.is_empty() {
+            format!("{path}:{}", self.info.name)
+        } else {
+            path.to_string()
+        }
     }
 
     fn hinted(&self, hints: &[&str]) -> bool {
@@ -70,7 +80,10 @@ pub fn pair_files(paths: &[PathBuf]) -> Pairing {
         let is_project = path.extension().is_some_and(|e| e == "aetlas");
         match std::fs::read_dir(path) {
             Ok(entries) if !is_project => {
-                let mut inside: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file() || p.extension().is_some_and(|e| e == "aetlas")).collect();
+                let mut inside: Vec<PathBuf> = entries
+                    .filter_map(|e| Some(e.ok()?.path()))
+                    .filter(|p| p.is_file() || p.extension().is_some_and(|e| e == "aetlas"))
+                    .collect();
                 inside.sort();
                 files.extend(inside);
             }
@@ -94,8 +107,16 @@ fn take_model(pairing: &mut Pairing, path: PathBuf) {
     }
 }
 
-fn sort_file(path: PathBuf, pairing: &mut Pairing, stacks: &mut Vec<Stack>, angles: &mut Vec<(PathBuf, usize)>) {
-    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+fn sort_file(
+    path: PathBuf,
+    pairing: &mut Pairing,
+    stacks: &mut Vec<Stack>,
+    angles: &mut Vec<(PathBuf, usize)>,
+) {
+    let ending = path
+        .extension()
+        .map(|e| e.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default();
     let text = path.to_string_lossy().into_owned();
     match ending.as_str() {
         "aetlas" => pairing.project = Some(path),
@@ -108,30 +129,48 @@ fn sort_file(path: PathBuf, pairing: &mut Pairing, stacks: &mut Vec<Stack>, angl
         _ if Format::of(&path).is_some() => match Contents::read(&path) {
             Ok(contents) => {
                 let infos = contents.infos();
-                let deep: Vec<ArrayInfo> = infos.iter().filter(|i| i.readable && matches!(i.shape.len(), 3 | 4)).cloned().collect();
-                let table = load_angles(&text).ok().filter(|_| is_angle_file(&path) || !deep.is_empty());
+                let deep: Vec<ArrayInfo> = infos
+                    .iter()
+                    .filter(|i| i.readable && matches!(i.shape.len(), 3 | 4))
+                    .cloned()
+                    .collect();
+                let table = load_angles(&text)
+                    .ok()
+                    .filter(|_| is_angle_file(&path) || !deep.is_empty());
                 let has_angles = table.is_some() && !deep.is_empty();
                 let several = deep.len() > 1;
                 if deep.is_empty() {
                     match table {
                         Some(table) => angles.push((path, table.angles.len())),
                         None if load_atoms(&text, 1.0).is_ok() => take_model(pairing, path),
-                        None => pairing.unused.push((path, "neither images, angles nor atoms".to_owned())),
+                        None => pairing
+                            .unused
+                            .push((path, "neither images, angles nor atoms".to_owned())),
                     }
                     return;
                 }
                 let is_volume = contents.is_volume;
-                stacks.extend(deep.into_iter().map(|info| Stack { path: path.clone(), info, is_volume, has_angles, several }));
+                stacks.extend(deep.into_iter().map(|info| Stack {
+                    path: path.clone(),
+                    info,
+                    is_volume,
+                    has_angles,
+                    several,
+                }));
             }
             Err(error) => pairing.unused.push((path, error.to_string())),
         },
-        _ => pairing.unused.push((path, "of no kind that is read".to_owned())),
+        _ => pairing
+            .unused
+            .push((path, "of no kind that is read".to_owned())),
     }
 }
 
 /// The best stack becomes the projections: one with angles of its own, one an angle file fits, one named so.
 fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize)>) {
-    const IMAGES: [&str; 7] = ["proj", "tilt", "series", "stack", "image", "frames", "counts"];
+    const IMAGES: [&str; 7] = [
+        "proj", "tilt", "series", "stack", "image", "frames", "counts",
+    ];
     const VOLUMES: [&str; 5] = ["vol", "recon", "obj", "mask", "density"];
     let score = |stack: &Stack| {
         let fits = angles.iter().any(|(_, n)| stack.info.shape.contains(n));
@@ -142,7 +181,10 @@ fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize
             - i32::from(stack.is_volume == Some(true)) * 4
             + i32::from(stack.is_volume == Some(false))
     };
-    let mut ranked: Vec<(i32, Stack)> = stacks.into_iter().map(|stack| (score(&stack), stack)).collect();
+    let mut ranked: Vec<(i32, Stack)> = stacks
+        .into_iter()
+        .map(|stack| (score(&stack), stack))
+        .collect();
     ranked.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     let mut own_angles = false;
     let mut shape = Vec::new();
@@ -154,7 +196,12 @@ fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize
         } else if score <= 0 && pairing.volume.is_none() && stack.info.shape.len() == 3 {
             pairing.volume = Some(stack.spec());
         } else {
-            pairing.unused.push((stack.path, format!("a further array {}", stack.info.name).trim_end().to_owned()));
+            pairing.unused.push((
+                stack.path,
+                format!("a further array {}", stack.info.name)
+                    .trim_end()
+                    .to_owned(),
+            ));
         }
     }
     for (path, n) in angles {
@@ -162,7 +209,11 @@ fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize
         if pairing.angles.is_none() && fits && !own_angles {
             pairing.angles = Some(path.to_string_lossy().into_owned());
         } else {
-            let reason = if fits { "the angles are known already".to_owned() } else { format!("{n} angles do not fit the images") };
+            let reason = if fits {
+                "the angles are known already".to_owned()
+            } else {
+                format!("{n} angles do not fit the images")
+            };
             pairing.unused.push((path, reason));
         }
     }

@@ -48,12 +48,16 @@ pub struct AngleTable {
 }
 
 fn ending(path: &Path) -> String {
-    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+    path.extension()
+        .map(|e| e.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default()
 }
 
 fn named_like_angles(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["angle", "tilt", "theta"].iter().any(|hint| lower.contains(hint))
+    ["angle", "tilt", "theta"]
+        .iter()
+        .any(|hint| lower.contains(hint))
 }
 
 /// Whether a shape can be a list of angles: a vector, n × 3 or 3 × n.
@@ -68,8 +72,15 @@ fn angle_shape(shape: &[usize]) -> bool {
 fn angles_from_array(raw: &RawArray, path: &Path) -> Result<Vec<EulerAngles>, IoError> {
     let values = raw.to_array::<f64>().map_err(|fault| fault.at(path))?;
     let rows: Vec<Vec<f64>> = match *raw.shape.as_slice() {
-        [_, 3] => values.outer_iter().map(|row| row.iter().copied().collect()).collect(),
-        [3, _] => values.t().outer_iter().map(|row| row.iter().copied().collect()).collect(),
+        [_, 3] => values
+            .outer_iter()
+            .map(|row| row.iter().copied().collect())
+            .collect(),
+        [3, _] => values
+            .t()
+            .outer_iter()
+            .map(|row| row.iter().copied().collect())
+            .collect(),
         _ => values.iter().map(|&v| vec![v]).collect(),
     };
     tables::angles_from_rows(&rows).map_err(|fault| fault.at(path))
@@ -84,13 +95,22 @@ pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
     let (angles, pixel_size) = match ending(&path).as_str() {
         "mat" | "npy" | "npz" => {
             let contents = Contents::read(&path)?;
-            let hinted = contents.arrays.iter().any(|raw| angle_shape(&raw.shape) && named_like_angles(&raw.name));
-            let raw = contents.pick(&path, name.as_deref(), "list of angles (n × 1 or n × 3)", |raw| {
-                angle_shape(&raw.shape) && (!hinted || named_like_angles(&raw.name))
-            })?;
+            let hinted = contents
+                .arrays
+                .iter()
+                .any(|raw| angle_shape(&raw.shape) && named_like_angles(&raw.name));
+            let raw = contents.pick(
+                &path,
+                name.as_deref(),
+                "list of angles (n × 1 or n × 3)",
+                |raw| angle_shape(&raw.shape) && (!hinted || named_like_angles(&raw.name)),
+            )?;
             if !angle_shape(&raw.shape) {
                 let found = shape_text(&raw.shape);
-                return Err(IoError::data(&path, format!("angles are n × 1 or n × 3, {found} was found")));
+                return Err(IoError::data(
+                    &path,
+                    format!("angles are n × 1 or n × 3, {found} was found"),
+                ));
             }
             (angles_from_array(raw, &path)?, contents.pixel_size)
         }
@@ -98,30 +118,56 @@ pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
             let mdoc = tables::parse_mdoc(&read_bytes(&path)?).map_err(|fault| fault.at(&path))?;
             (mdoc.angles, mdoc.pixel_size)
         }
-        _ => (tables::parse_angles(&read_bytes(&path)?).map_err(|fault| fault.at(&path))?, None),
+        _ => (
+            tables::parse_angles(&read_bytes(&path)?).map_err(|fault| fault.at(&path))?,
+            None,
+        ),
     };
-    Ok(AngleTable { path, angles, pixel_size })
+    Ok(AngleTable {
+        path,
+        angles,
+        pixel_size,
+    })
 }
 
 /// Angles beside the images: in the same file, then under the same name, then any file of the folder named like angles.
-fn find_angles(images: &Path, contents: &Contents, notes: &mut SeriesNotes) -> Result<AngleTable, IoError> {
-    let inside: Vec<&RawArray> =
-        contents.arrays.iter().filter(|raw| angle_shape(&raw.shape) && named_like_angles(&raw.name)).collect();
+fn find_angles(
+    images: &Path,
+    contents: &Contents,
+    notes: &mut SeriesNotes,
+) -> Result<AngleTable, IoError> {
+    let inside: Vec<&RawArray> = contents
+        .arrays
+        .iter()
+        .filter(|raw| angle_shape(&raw.shape) && named_like_angles(&raw.name))
+        .collect();
     if let [only] = inside.as_slice() {
-        notes.lines.push(format!("Angles: {} in the same file", only.name));
-        return Ok(AngleTable { path: images.to_owned(), angles: angles_from_array(only, images)?, pixel_size: None });
+        notes
+            .lines
+            .push(format!("Angles: {} in the same file", only.name));
+        return Ok(AngleTable {
+            path: images.to_owned(),
+            angles: angles_from_array(only, images)?,
+            pixel_size: None,
+        });
     }
     for extension in ["rawtlt", "tlt", "mdoc", "txt", "csv"] {
         let beside = images.with_extension(extension);
         let appended = PathBuf::from(format!("{}.{extension}", images.display()));
         for path in [beside, appended] {
             if path.is_file() {
-                notes.lines.push(format!("Angles: {}, which has the images' name", label(&path)));
+                notes.lines.push(format!(
+                    "Angles: {}, which has the images' name",
+                    label(&path)
+                ));
                 return load_angles(&path.to_string_lossy());
             }
         }
     }
-    let folder = images.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = images
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).map_err(|source| IoError::system(folder, source))?;
     let mut tables: Vec<AngleTable> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -130,25 +176,44 @@ fn find_angles(images: &Path, contents: &Contents, notes: &mut SeriesNotes) -> R
         .collect();
     tables.sort_by(|a, b| a.path.cmp(&b.path));
     let fits = |table: &AngleTable| {
-        contents.arrays.iter().any(|raw| raw.shape.len() >= 3 && raw.shape.contains(&table.angles.len()))
+        contents
+            .arrays
+            .iter()
+            .any(|raw| raw.shape.len() >= 3 && raw.shape.contains(&table.angles.len()))
     };
-    let names = tables.iter().map(|t| label(&t.path)).collect::<Vec<_>>().join(", ");
+    let names = tables
+        .iter()
+        .map(|t| label(&t.path))
+        .collect::<Vec<_>>()
+        .join(", ");
     if tables.len() > 1 {
         tables.retain(fits);
     }
     match tables.len() {
         1 => {
             let table = tables.remove(0);
-            notes.lines.push(format!("Angles: {}, found in the same folder", label(&table.path)));
+            notes.lines.push(format!(
+                "Angles: {}, found in the same folder",
+                label(&table.path)
+            ));
             Ok(table)
         }
-        0 if names.is_empty() => Err(IoError::data(images, "no angles are in the file or beside it; give them with --angles")),
-        _ => Err(IoError::data(images, format!("several files could hold its angles ({names}); say which with --angles"))),
+        0 if names.is_empty() => Err(IoError::data(
+            images,
+            "no angles are in the file or beside it; give them with --angles",
+        )),
+        _ => Err(IoError::data(
+            images,
+            format!("several files could hold its angles ({names}); say which with --angles"),
+        )),
     }
 }
 
 pub(crate) fn is_angle_file(path: &Path) -> bool {
-    let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_stem()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match ending(path).as_str() {
         "tlt" | "rawtlt" | "mdoc" => true,
         "mat" | "npy" | "txt" | "csv" => named_like_angles(&name),
@@ -160,11 +225,23 @@ pub(crate) fn is_angle_file(path: &Path) -> bool {
 ///
 /// # Errors
 /// Files that are missing, damaged or do not fit each other; NaN or infinite pixels; constant images; axes that could be read in several ways.
-pub fn load_series(projections: &str, angles: Option<&str>, options: &SeriesOptions) -> Result<(TiltSeries, SeriesNotes), IoError> {
-    let mut notes = SeriesNotes { frames_per_tilt: 1, ..SeriesNotes::default() };
+pub fn load_series(
+    projections: &str,
+    angles: Option<&str>,
+    options: &SeriesOptions,
+) -> Result<(TiltSeries, SeriesNotes), IoError> {
+    let mut notes = SeriesNotes {
+        frames_per_tilt: 1,
+        ..SeriesNotes::default()
+    };
     let (path, name) = split_spec(projections);
     let contents = Contents::read(&path)?;
-    let raw = contents.pick(&path, name.as_deref(), "stack of images (three axes)", |raw| matches!(raw.shape.len(), 3 | 4))?;
+    let raw = contents.pick(
+        &path,
+        name.as_deref(),
+        "stack of images (three axes)",
+        |raw| matches!(raw.shape.len(), 3 | 4),
+    )?;
     let table = match angles {
         Some(spec) => load_angles(spec)?,
         None => find_angles(&path, &contents, &mut notes)?,
@@ -172,40 +249,80 @@ pub fn load_series(projections: &str, angles: Option<&str>, options: &SeriesOpti
     notes.angles_path.clone_from(&table.path);
     let array = loaded(&path, &contents, raw)?;
     if array.data.is_empty() {
-        return Err(IoError::data(&path, format!("the stack is empty ({})", shape_text(array.data.shape()))));
+        return Err(IoError::data(
+            &path,
+            format!("the stack is empty ({})", shape_text(array.data.shape())),
+        ));
     }
     let axes = choose_axes(&array, &table, options, &mut notes)?;
-    let pixel_size = choose_pixel_size(&path, options, array.pixel_size, table.pixel_size, &mut notes)?;
+    let pixel_size = choose_pixel_size(
+        &path,
+        options,
+        array.pixel_size,
+        table.pixel_size,
+        &mut notes,
+    )?;
     let images = arrange(array.data, &axes, &path, table.angles.len(), &mut notes)?;
     let images = if options.tilt_axis_x {
-        notes.lines.push("x and y were exchanged, so that the tilt axis lies along y".to_owned());
-        images.permuted_axes([0, 2, 1]).as_standard_layout().into_owned()
+        notes
+            .lines
+            .push("x and y were exchanged, so that the tilt axis lies along y".to_owned());
+        images
+            .permuted_axes([0, 2, 1])
+            .as_standard_layout()
+            .into_owned()
     } else {
         images
     };
     check_images(&images, &path)?;
     let angles = if options.mirror {
-        notes.lines.push("Mirrored: the tilts theta and psi changed sign".to_owned());
-        table.angles.iter().map(|a| EulerAngles { phi: a.phi, theta: -a.theta, psi: -a.psi }).collect()
+        notes
+            .lines
+            .push("Mirrored: the tilts theta and psi changed sign".to_owned());
+        table
+            .angles
+            .iter()
+            .map(|a| EulerAngles {
+                phi: a.phi,
+                theta: -a.theta,
+                psi: -a.psi,
+            })
+            .collect()
     } else {
         table.angles
     };
     if angles.len() > 8 && angles.iter().all(|a| a.to_deg()[1].abs() < 1.6) {
         notes.lines.push("All tilts are below 1.6 degrees: are they perhaps in radians? They were read as degrees".to_owned());
     }
-    let [low, high] = angles.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[l, h], a| {
-        let theta = a.to_deg()[1];
-        [l.min(theta), h.max(theta)]
-    });
+    let [low, high] = angles
+        .iter()
+        .fold([f64::INFINITY, f64::NEG_INFINITY], |[l, h], a| {
+            let theta = a.to_deg()[1];
+            [l.min(theta), h.max(theta)]
+        });
     let (n, x, y) = images.dim();
-    notes.lines.push(format!("{n} images of {x} × {y} pixels, tilts from {low:.1} to {high:.1} degrees"));
-    Ok((TiltSeries::new(label(&path), images, angles, pixel_size), notes))
+    notes.lines.push(format!(
+        "{n} images of {x} × {y} pixels, tilts from {low:.1} to {high:.1} degrees"
+    ));
+    Ok((
+        TiltSeries::new(label(&path), images, angles, pixel_size),
+        notes,
+    ))
 }
 
-fn choose_pixel_size(path: &Path, options: &SeriesOptions, file: Option<f64>, mdoc: Option<f64>, notes: &mut SeriesNotes) -> Result<Option<f64>, IoError> {
+fn choose_pixel_size(
+    path: &Path,
+    options: &SeriesOptions,
+    file: Option<f64>,
+    mdoc: Option<f64>,
+    notes: &mut SeriesNotes,
+) -> Result<Option<f64>, IoError> {
     if let Some(given) = options.pixel_size {
         if !(given.is_finite() && given > 0.0) {
-            return Err(IoError::data(path, format!("a pixel size above 0 Å was expected, {given} was given")));
+            return Err(IoError::data(
+                path,
+                format!("a pixel size above 0 Å was expected, {given} was given"),
+            ));
         }
         if let Some(stated) = file.or(mdoc).filter(|s| (s / given - 1.0).abs() > 1e-3) {
             notes.lines.push(format!("The pixel size given, {given} Å, differs from the file's {stated:.4} Å; the given one is used"));
@@ -213,18 +330,27 @@ fn choose_pixel_size(path: &Path, options: &SeriesOptions, file: Option<f64>, md
         return Ok(Some(given));
     }
     if let Some(stated) = file.or(mdoc) {
-        notes.lines.push(format!("Pixel size {stated:.4} Å, from the file"));
+        notes
+            .lines
+            .push(format!("Pixel size {stated:.4} Å, from the file"));
         if (stated - 1.0).abs() < 1e-6 {
             notes.lines.push("A pixel size of exactly 1 Å is what programs write that do not know it: please check".to_owned());
         }
     } else {
-        notes.lines.push("The files do not say the pixel size".to_owned());
+        notes
+            .lines
+            .push("The files do not say the pixel size".to_owned());
     }
     Ok(file.or(mdoc))
 }
 
 /// Decides which axis is which; the result has one letter per axis.
-fn choose_axes(array: &LoadedArray, table: &AngleTable, options: &SeriesOptions, notes: &mut SeriesNotes) -> Result<String, IoError> {
+fn choose_axes(
+    array: &LoadedArray,
+    table: &AngleTable,
+    options: &SeriesOptions,
+    notes: &mut SeriesNotes,
+) -> Result<String, IoError> {
     let shape = array.data.shape();
     let n = table.angles.len();
     let path = &array.path;
@@ -240,9 +366,15 @@ fn choose_axes(array: &LoadedArray, table: &AngleTable, options: &SeriesOptions,
             ),
         })?
     };
-    let usual = if shape.len() == 3 { array.format.stack_axes() } else { "" };
+    let usual = if shape.len() == 3 {
+        array.format.stack_axes()
+    } else {
+        ""
+    };
     if axes != usual {
-        notes.lines.push(format!("Axes read as {axes} ({})", shape_text(shape)));
+        notes
+            .lines
+            .push(format!("Axes read as {axes} ({})", shape_text(shape)));
     }
     let position = |letter| axes.find(letter);
     let tilts = position('t').map_or(1, |at| shape[at]);
@@ -270,7 +402,10 @@ fn mismatch(array: &LoadedArray, table: &AngleTable, images: usize, per_tilt: us
     let hint = if per_tilt > 1 {
         format!(" ({per_tilt} frames per tilt were expected)")
     } else if n > 0 && images > n && images % n == 0 {
-        format!(" (if these are {0} frames of each tilt, say --frames-per-tilt {0})", images / n)
+        format!(
+            " (if these are {0} frames of each tilt, say --frames-per-tilt {0})",
+            images / n
+        )
     } else {
         String::new()
     };
@@ -287,27 +422,38 @@ fn checked_axes(given: &str, shape: &[usize], path: &Path) -> Result<String, IoE
     let axes = given.trim().to_ascii_lowercase();
     let once = |letter| axes.matches(letter).count() == 1;
     let sound = axes.chars().all(|c| "xytf".contains(c))
-        && once('x') && once('y') && once('t')
+        && once('x')
+        && once('y')
+        && once('t')
         && axes.matches('f').count() <= 1
         && axes.len() == shape.len();
     if sound {
         return Ok(axes);
     }
     let found = shape_text(shape);
-    Err(IoError::data(path, format!("axes name each of x, y, t (and f) once, one letter per axis of {found}; '{given}' was given")))
+    Err(IoError::data(
+        path,
+        format!(
+            "axes name each of x, y, t (and f) once, one letter per axis of {found}; '{given}' was given"
+        ),
+    ))
 }
 
 /// The storage order: the format's own when it fits the number of sections, else the only reading that fits. Otherwise
 /// how many fit.
 fn guess_axes(format: Format, shape: &[usize], sections: usize) -> Result<String, usize> {
-    let fitting: Vec<usize> = (0..shape.len()).filter(|&at| shape[at] == sections).collect();
+    let fitting: Vec<usize> = (0..shape.len())
+        .filter(|&at| shape[at] == sections)
+        .collect();
     match shape.len() {
         3 => {
             let usual = format.stack_axes();
             if fitting.contains(&usual.find('t').expect("a stack has tilts")) {
                 return Ok(usual.to_owned());
             }
-            let [tilt] = fitting.as_slice() else { return Err(fitting.len()) };
+            let [tilt] = fitting.as_slice() else {
+                return Err(fitting.len());
+            };
             let mut axes: Vec<char> = usual.chars().filter(|&c| c != 't').collect();
             axes.insert(*tilt, 't');
             Ok(axes.into_iter().collect())
@@ -325,30 +471,45 @@ fn guess_axes(format: Format, shape: &[usize], sections: usize) -> Result<String
 }
 
 /// Brings the array to `(tilt, x, y)` and averages frames.
-fn arrange(data: ArrayD<f32>, axes: &str, path: &Path, tilts: usize, notes: &mut SeriesNotes) -> Result<Array3<f32>, IoError> {
+fn arrange(
+    data: ArrayD<f32>,
+    axes: &str,
+    path: &Path,
+    tilts: usize,
+    notes: &mut SeriesNotes,
+) -> Result<Array3<f32>, IoError> {
     let at = |letter| axes.find(letter).expect("the axes were checked");
     let wrong = |_| IoError::data(path, format!("axes {axes} do not fit its rank"));
     if axes.contains('f') {
         let data = data.into_dimensionality::<Ix4>().map_err(wrong)?;
         let data = data.permuted_axes([at('t'), at('f'), at('x'), at('y')]);
-        notes.lines.push(format!("{} frames of each tilt were averaged, without registration", data.dim().1));
+        notes.lines.push(format!(
+            "{} frames of each tilt were averaged, without registration",
+            data.dim().1
+        ));
         return data
             .mean_axis(Axis(1))
             .map(|mean| mean.as_standard_layout().into_owned())
             .ok_or_else(|| IoError::data(path, "there are no frames"));
     }
     let data = data.into_dimensionality::<Ix3>().map_err(wrong)?;
-    let data = data.permuted_axes([at('t'), at('x'), at('y')]).as_standard_layout().into_owned();
+    let data = data
+        .permuted_axes([at('t'), at('x'), at('y')])
+        .as_standard_layout()
+        .into_owned();
     let frames = notes.frames_per_tilt;
     if frames == 1 {
         return Ok(data);
     }
     let (_, x, y) = data.dim();
-    notes.lines.push(format!("{frames} frames of each tilt were averaged, without registration"));
+    notes.lines.push(format!(
+        "{frames} frames of each tilt were averaged, without registration"
+    ));
     let data = data
         .into_shape_with_order((tilts, frames, x, y))
         .map_err(|_| IoError::data(path, format!("{frames} frames per tilt do not fit")))?;
-    data.mean_axis(Axis(1)).ok_or_else(|| IoError::data(path, "there are no frames"))
+    data.mean_axis(Axis(1))
+        .ok_or_else(|| IoError::data(path, "there are no frames"))
 }
 
 fn check_images(images: &Array3<f32>, path: &Path) -> Result<(), IoError> {
@@ -356,7 +517,10 @@ fn check_images(images: &Array3<f32>, path: &Path) -> Result<(), IoError> {
     if let Some(((tilt, x, y), value)) = images.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(IoError::data(
             path,
-            format!("image {} has {value} at pixel ({x}, {y}) ({bad} such pixels in all); finite numbers were expected", tilt + 1),
+            format!(
+                "image {} has {value} at pixel ({x}, {y}) ({bad} such pixels in all); finite numbers were expected",
+                tilt + 1
+            ),
         ));
     }
     let constant: Vec<usize> = images
@@ -367,10 +531,23 @@ fn check_images(images: &Array3<f32>, path: &Path) -> Result<(), IoError> {
         .collect();
     match constant.as_slice() {
         [] => Ok(()),
-        all if all.len() == images.dim().0 => Err(IoError::data(path, "every image is constant: there is nothing to reconstruct")),
+        all if all.len() == images.dim().0 => Err(IoError::data(
+            path,
+            "every image is constant: there is nothing to reconstruct",
+        )),
         some => {
-            let names = some.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Err(IoError::data(path, format!("image {names} is constant (blank); take it and its angle out of the files")))
+            let names = some
+                .iter()
+                .take(10)
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            Err(IoError::data(
+                path,
+                format!(
+                    "image {names} is constant (blank); take it and its angle out of the files"
+                ),
+            ))
         }
     }
 }

@@ -15,7 +15,8 @@ pub struct Table {
 
 /// Splits a line at commas, semicolons, tabs and spaces.
 pub(crate) fn cells(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| c == ',' || c == ';' || c.is_whitespace()).filter(|cell| !cell.is_empty())
+    line.split(|c: char| c == ',' || c == ';' || c.is_whitespace())
+        .filter(|cell| !cell.is_empty())
 }
 
 /// Reads numbers row by row. Comment lines (`#`, `%`, `//`, `!`) are passed over wherever they stand, headings only before
@@ -24,7 +25,11 @@ pub(crate) fn parse_table(text: &str) -> Result<Table, Fault> {
     let mut table = Table::default();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
-        if line.is_empty() || ["#", "%", "//", "!"].iter().any(|mark| line.starts_with(mark)) {
+        if line.is_empty()
+            || ["#", "%", "//", "!"]
+                .iter()
+                .any(|mark| line.starts_with(mark))
+        {
             continue;
         }
         let row: Result<Vec<f64>, _> = cells(line).map(str::parse).collect();
@@ -33,12 +38,23 @@ pub(crate) fn parse_table(text: &str) -> Result<Table, Fault> {
             (Ok(row), None) if !row.is_empty() => table.rows.push(row),
             (Ok(row), Some(n)) if row.len() == n => table.rows.push(row),
             (Ok(row), Some(n)) => {
-                return Fault::invalid(format!("line {} has {} numbers, the rows before have {n}", index + 1, row.len()));
+                return Fault::invalid(format!(
+                    "line {} has {} numbers, the rows before have {n}",
+                    index + 1,
+                    row.len()
+                ));
             }
-            (_, None) => table.headings = cells(line).map(|cell| cell.trim_matches('"').to_owned()).collect(),
+            (_, None) => {
+                table.headings = cells(line)
+                    .map(|cell| cell.trim_matches('"').to_owned())
+                    .collect()
+            }
             (Err(_), Some(_)) => {
                 let shown: String = line.chars().take(40).collect();
-                return Fault::invalid(format!("line {}: numbers were expected, '{shown}' was found", index + 1));
+                return Fault::invalid(format!(
+                    "line {}: numbers were expected, '{shown}' was found",
+                    index + 1
+                ));
             }
         }
     }
@@ -54,11 +70,21 @@ pub(crate) fn angles_from_rows(rows: &[Vec<f64>]) -> Result<Vec<EulerAngles>, Fa
     if columns == 0 {
         return Fault::invalid("it holds no angles");
     }
-    let counts_up = |offset: f64| rows.iter().enumerate().all(|(i, row)| (row[0] - i as f64 - offset).abs() < 1e-9);
+    let counts_up = |offset: f64| {
+        rows.iter()
+            .enumerate()
+            .all(|(i, row)| (row[0] - i as f64 - offset).abs() < 1e-9)
+    };
     let numbered = matches!(columns, 2 | 4) && (counts_up(0.0) || counts_up(1.0));
     let angles: Vec<EulerAngles> = match (columns - usize::from(numbered), numbered) {
-        (1, _) => rows.iter().map(|r| EulerAngles::from_tilt_deg(r[columns - 1])).collect(),
-        (3, _) => rows.iter().map(|r| EulerAngles::from_deg(r[columns - 3], r[columns - 2], r[columns - 1])).collect(),
+        (1, _) => rows
+            .iter()
+            .map(|r| EulerAngles::from_tilt_deg(r[columns - 1]))
+            .collect(),
+        (3, _) => rows
+            .iter()
+            .map(|r| EulerAngles::from_deg(r[columns - 3], r[columns - 2], r[columns - 1]))
+            .collect(),
         _ => {
             return Fault::invalid(format!(
                 "one column (tilt) or three (phi, theta, psi) of angles were expected, {columns} columns were found"
@@ -66,8 +92,15 @@ pub(crate) fn angles_from_rows(rows: &[Vec<f64>]) -> Result<Vec<EulerAngles>, Fa
         }
     };
     for (index, angle) in angles.iter().enumerate() {
-        if let Some(bad) = angle.to_deg().into_iter().find(|a| !(a.abs() <= 360.0 + 1e-9)) {
-            return Fault::invalid(format!("angle {} is {bad}, degrees between -360 and 360 were expected", index + 1));
+        if let Some(bad) = angle
+            .to_deg()
+            .into_iter()
+            .find(|a| !(a.abs() <= 360.0 + 1e-9))
+        {
+            return Fault::invalid(format!(
+                "angle {} is {bad}, degrees between -360 and 360 were expected",
+                index + 1
+            ));
         }
     }
     Ok(angles)
@@ -96,7 +129,10 @@ pub(crate) fn parse_mdoc(bytes: &[u8]) -> Result<Mdoc, Fault> {
             if let Some((key, value)) = inner.split_once('=')
                 && matches!(key.trim(), "ZValue" | "FrameSet")
             {
-                let number = value.trim().parse().map_err(|_| Fault::Invalid(format!("section '{line}' has no number")))?;
+                let number = value
+                    .trim()
+                    .parse()
+                    .map_err(|_| Fault::Invalid(format!("section '{line}' has no number")))?;
                 sections.push((number, None));
             }
         } else if let Some((key, value)) = line.split_once('=') {
@@ -112,10 +148,15 @@ pub(crate) fn parse_mdoc(bytes: &[u8]) -> Result<Mdoc, Fault> {
     let rows = sections
         .iter()
         .map(|(number, angle)| {
-            angle.map(|a| vec![a]).ok_or_else(|| Fault::Invalid(format!("section ZValue = {number} has no TiltAngle")))
+            angle.map(|a| vec![a]).ok_or_else(|| {
+                Fault::Invalid(format!("section ZValue = {number} has no TiltAngle"))
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Mdoc { angles: angles_from_rows(&rows)?, pixel_size })
+    Ok(Mdoc {
+        angles: angles_from_rows(&rows)?,
+        pixel_size,
+    })
 }
 
 /// Writes a table as CSV; NaN cells stay empty.
@@ -128,7 +169,16 @@ pub fn write_csv(path: &Path, table: &Table, force: bool) -> Result<(), IoError>
             writeln!(out, "{}", table.headings.join(","))?;
         }
         for row in &table.rows {
-            let cells: Vec<String> = row.iter().map(|v| if v.is_nan() { String::new() } else { v.to_string() }).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .map(|v| {
+                    if v.is_nan() {
+                        String::new()
+                    } else {
+                        v.to_string()
+                    }
+                })
+                .collect();
             writeln!(out, "{}", cells.join(","))?;
         }
         Ok(())
@@ -141,10 +191,21 @@ pub fn write_csv(path: &Path, table: &Table, force: bool) -> Result<(), IoError>
 /// What the system says.
 pub fn write_angles(path: &Path, angles: &[EulerAngles], force: bool) -> Result<(), IoError> {
     let single = angles.iter().all(|a| a.is_single_axis());
-    let separator = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) { "," } else { " " };
+    let separator = if path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+    {
+        ","
+    } else {
+        " "
+    };
     super::write_atomically(path, force, |out| {
         if !single {
-            writeln!(out, "# {}", ["phi_deg", "theta_deg", "psi_deg"].join(separator))?;
+            writeln!(
+                out,
+                "# {}",
+                ["phi_deg", "theta_deg", "psi_deg"].join(separator)
+            )?;
         }
         for angle in angles {
             let [phi, theta, psi] = angle.to_deg().map(round_deg);

@@ -16,30 +16,44 @@ fn fault(error: &tiff::TiffError) -> Fault {
 /// Reads the bytes of a file: numbers of shape `(page, row, column)` and the name of their type.
 pub(crate) fn parse(bytes: &[u8]) -> Result<(Array3<f32>, &'static str), Fault> {
     // No packing of TIFF expands more than deflate, so what is larger than this is a lie.
-    let most = usize::try_from((bytes.len() as u64).saturating_mul(DEFLATE_LIMIT)).unwrap_or(usize::MAX);
+    let most =
+        usize::try_from((bytes.len() as u64).saturating_mul(DEFLATE_LIMIT)).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     limits.decoding_buffer_size = most.min(1 << 32);
     limits.intermediate_buffer_size = most.min(1 << 32);
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(|e| fault(&e))?.with_limits(limits);
+    let mut decoder = Decoder::new(Cursor::new(bytes))
+        .map_err(|e| fault(&e))?
+        .with_limits(limits);
     let (mut pages, mut size, mut numbers) = (0usize, None, Vec::new());
     let kind = loop {
         let (width, height) = decoder.dimensions().map_err(|e| fault(&e))?;
         if *size.get_or_insert((width, height)) != (width, height) {
             let (w, h) = size.unwrap_or_default();
-            return Fault::invalid(format!("page 1 has {w} × {h} pixels, page {} {width} × {height}", pages + 1));
+            return Fault::invalid(format!(
+                "page 1 has {w} × {h} pixels, page {} {width} × {height}",
+                pages + 1
+            ));
         }
         let color = decoder.colortype().map_err(|e| fault(&e))?;
         if !matches!(color, tiff::ColorType::Gray(_)) {
-            return Err(Fault::Unsupported(format!("its pages are {color:?}, single-channel images are read")));
+            return Err(Fault::Unsupported(format!(
+                "its pages are {color:?}, single-channel images are read"
+            )));
         }
         let count = width as usize * height as usize;
         if count > most {
-            return Err(Fault::Truncated { expected: count as u64, found: bytes.len() as u64 });
+            return Err(Fault::Truncated {
+                expected: count as u64,
+                found: bytes.len() as u64,
+            });
         }
         let before = numbers.len();
         let kind = append(decoder.read_image().map_err(|e| fault(&e))?, &mut numbers);
         if numbers.len() - before != count {
-            return Err(Fault::Truncated { expected: count as u64, found: (numbers.len() - before) as u64 });
+            return Err(Fault::Truncated {
+                expected: count as u64,
+                found: (numbers.len() - before) as u64,
+            });
         }
         pages += 1;
         // A chain of pages cannot honestly be longer than a page's least entry fits into the file.
