@@ -1,1 +1,470 @@
-//! (being built)
+//! From a raw tilt series to one that RESIRE can use: background and alignment.
+//!
+//! Which steps a series needs is decided from its own pixels ([`assess`]): where the vacuum around the specimen is
+//! empty nothing is subtracted, where the tilts already agree nothing is moved, and each decision comes with a
+//! sentence. [`prepare`] carries out what is needed. Counts stay counts: a pixel remains the plain sum along the beam.
+
+pub mod align;
+pub mod background;
+pub mod vacuum;
+
+pub use align::Misalignment;
+pub use background::BackgroundModel;
+
+use crate::model::TiltSeries;
+use crate::monitor::{Monitor, Stopped};
+use ndarray::{Array2, Array3, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use vacuum::Vacuum;
+
+/// Tilts that scatter by less than this (root mean square, pixels) count as aligned: the criteria used here are good
+/// to 0.3 px, so that moving better aligned images would harm them.
+const ALIGNED_PX: f64 = 0.5;
+/// A scatter below this many standard errors may be noise.
+const ALIGNED_ERRORS: f64 = 3.0;
+/// A specimen on more than this share of the images' border is wider than the images.
+const WIDE_BORDER_SHARE: f64 = 0.02;
+/// Smallest image that can be prepared, pixels on a side.
+const SMALLEST_IMAGE: usize = 16;
+
+/// A step of the preparation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Registration of the frames of a tilt.
+    Drift,
+    /// BM3D.
+    Denoise,
+    /// Background subtraction.
+    Background,
+    /// Alignment of the tilts.
+    Align,
+}
+
+/// Parameters of the preparation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct PrepareParams {
+    /// Steps to leave out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub skip: Vec<Step>,
+    /// Do every step that is not left out, whether the data needs it or not
+    #[arg(long)]
+    pub force: bool,
+    /// How the background is carried on below the specimen
+    #[arg(long, value_enum, default_value_t = Self::default().background_model)]
+    pub background_model: BackgroundModel,
+    /// Pixels the specimen's outline is widened by
+    #[arg(long, default_value_t = Self::default().dilation_px)]
+    pub dilation_px: usize,
+    /// Set negative counts to zero after the subtraction (puts a positive haze into noisy vacuum)
+    #[arg(long)]
+    pub clamp: bool,
+    /// Scale all images to the same sum (only for a specimen wholly inside the images)
+    #[arg(long)]
+    pub equalize_dose: bool,
+}
+
+impl Default for PrepareParams {
+    fn default() -> Self {
+        Self {
+            skip: Vec::new(),
+            force: false,
+            background_model: BackgroundModel::Auto,
+            dilation_px: 3,
+            clamp: false,
+            equalize_dose: false,
+        }
+    }
+}
+
+/// What a series needs, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// Parameters that do what is needed and leave out the rest.
+    pub params: PrepareParams,
+    /// One sentence per decision.
+    pub notes: Vec<String>,
+}
+
+impl Assessment {
+    /// Whether any step is needed.
+    #[must_use]
+    pub fn needs_preparation(&self) -> bool {
+        [Step::Background, Step::Align]
+            .iter()
+            .any(|step| !self.params.skip.contains(step))
+    }
+}
+
+/// A prepared series and what was done to it.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The prepared series.
+    pub series: TiltSeries,
+    /// What was subtracted, shape `(tilt, x, y)`, before the images were moved; `None` when nothing was.
+    pub background: Option<Array3<f32>>,
+    /// Mean subtracted count of each tilt.
+    pub background_level: Vec<f64>,
+    /// Pixels of the specimen, widened, one mask `(x, y)` per tilt, before the images were moved.
+    pub specimens: Vec<Array2<bool>>,
+    /// How far each image was moved along x and y, pixels; all zero when the series was left where it was.
+    pub shifts_px: Vec<[f64; 2]>,
+    /// What the alignment saw; `None` when it could not look.
+    pub misalignment: Option<Misalignment>,
+    /// What was decided and done, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Why a series cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The series cannot be used.
+    #[error("{subject}: expected {expected}, found {found}")]
+    BadInput {
+        /// What is wrong.
+        subject: String,
+        /// What is needed.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// A parameter out of its range.
+    #[error("{name} is {found}, expected {expected}")]
+    BadParameter {
+        /// Field name.
+        name: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The user stopped it.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Decides which steps a series needs. A series that cannot be judged (too small, not finite) needs none, and the
+/// note says so.
+#[must_use]
+pub fn assess(series: &TiltSeries) -> Assessment {
+    let params = PrepareParams::default();
+    match Work::new(series, &params, &Monitor::silent()) {
+        Ok(work) => {
+            let mut skip = Vec::new();
+            if !work.subtract {
+                skip.push(Step::Background);
+            }
+            if !work.align {
+                skip.push(Step::Align);
+            }
+            Assessment {
+                params: PrepareParams { skip, ..params },
+                notes: work.notes,
+            }
+        }
+        Err(error) => Assessment {
+            params: PrepareParams {
+                skip: vec![Step::Background, Step::Align],
+                ..params
+            },
+            notes: vec![format!("Preparation: left out; {error}")],
+        },
+    }
+}
+
+/// Prepares a series: subtracts its background and aligns it, as far as the data asks for it.
+///
+/// # Errors
+/// Images that are too small or hold no finite numbers, a parameter out of range, or a stop.
+pub fn prepare(
+    series: &TiltSeries,
+    params: &PrepareParams,
+    monitor: &Monitor,
+) -> Result<Prepared, PrepareError> {
+    let mut work = Work::new(series, params, monitor)?;
+    let tilts = series.len();
+    let mut images = work.flat;
+    let background_level = work.background.as_ref().map_or_else(
+        || vec![0.0; tilts],
+        |b| {
+            b.outer_iter()
+                .map(|image| f64::from(image.mean().unwrap_or(0.0)))
+                .collect()
+        },
+    );
+    if params.equalize_dose {
+        work.notes.push(equalize(&mut images, &work.vacuums));
+    }
+    let mut shifts_px = vec![[0.0; 2]; tilts];
+    if let (true, Some(found)) = (work.align, &work.misalignment) {
+        monitor.phase("Moving the images");
+        shifts_px.clone_from(&found.shifts_px);
+        align::apply(&mut images, &shifts_px, monitor)?;
+    }
+    if params.clamp {
+        images.mapv_inplace(|v| v.max(0.0));
+    }
+    let prepared = TiltSeries {
+        images,
+        ..series.clone()
+    };
+    Ok(Prepared {
+        series: prepared,
+        background: work.background,
+        background_level,
+        specimens: work.vacuums.into_iter().map(|v| v.specimen).collect(),
+        shifts_px,
+        misalignment: work.misalignment,
+        notes: work.notes,
+    })
+}
+
+/// Everything measured on the way to a decision.
+struct Work {
+    vacuums: Vec<Vacuum>,
+    subtract: bool,
+    background: Option<Array3<f32>>,
+    /// The images, background-free when `subtract`.
+    flat: Array3<f32>,
+    align: bool,
+    misalignment: Option<Misalignment>,
+    notes: Vec<String>,
+}
+
+impl Work {
+    fn new(
+        series: &TiltSeries,
+        params: &PrepareParams,
+        monitor: &Monitor,
+    ) -> Result<Self, PrepareError> {
+        check(series, params)?;
+        let tilts = series.len();
+        monitor.phase("Looking for vacuum");
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let vacuums = (0..tilts)
+            .into_par_iter()
+            .map(|tilt| {
+                monitor.check()?;
+                let found = vacuum::find(series.image(tilt), params.dilation_px);
+                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                monitor.progress(done, tilts);
+                Ok(found)
+            })
+            .collect::<Result<Vec<Vacuum>, Stopped>>()?;
+        let mut work = Self {
+            vacuums,
+            subtract: false,
+            background: None,
+            flat: series.images.clone(),
+            align: false,
+            misalignment: None,
+            notes: Vec::new(),
+        };
+        work.remove_background(series, params, monitor)?;
+        work.judge_alignment(series, params, monitor)?;
+        Ok(work)
+    }
+
+    fn remove_background(
+        &mut self,
+        series: &TiltSeries,
+        params: &PrepareParams,
+        monitor: &Monitor,
+    ) -> Result<(), PrepareError> {
+        if params.skip.contains(&Step::Background) {
+            self.notes
+                .push("Background: left out on request".to_owned());
+            return Ok(());
+        }
+        monitor.phase("Measuring the background");
+        let verdict = background::decide(
+            |tilt| series.image(tilt),
+            &self.vacuums,
+            params.background_model,
+        );
+        self.notes.push(verdict.note);
+        self.subtract = verdict.needed || params.force;
+        if !self.subtract {
+            return Ok(());
+        }
+        let (_, nx, ny) = series.images.dim();
+        let estimates = (0..series.len())
+            .into_par_iter()
+            .map(|tilt| {
+                background::estimate(
+                    series.image(tilt),
+                    &self.vacuums[tilt],
+                    verdict.model,
+                    monitor,
+                )
+            })
+            .collect::<Result<Vec<Option<Array2<f32>>>, Stopped>>()?;
+        let Some(mean) = mean_of(&estimates, (nx, ny)) else {
+            self.subtract = false;
+            return Ok(());
+        };
+        let unsure: Vec<usize> = (0..estimates.len())
+            .filter(|&tilt| estimates[tilt].is_none())
+            .collect();
+        if !unsure.is_empty() {
+            let note = format!(
+                "Background: images {unsure:?} show no vacuum of their own, the others' mean was used"
+            );
+            monitor.warn(&note);
+            self.notes.push(note);
+        }
+        let mut background = Array3::<f32>::zeros(series.images.dim());
+        for (mut slot, estimate) in background.outer_iter_mut().zip(&estimates) {
+            slot.assign(estimate.as_ref().unwrap_or(&mean));
+        }
+        self.flat -= &background;
+        self.background = Some(background);
+        Ok(())
+    }
+
+    fn judge_alignment(
+        &mut self,
+        series: &TiltSeries,
+        params: &PrepareParams,
+        monitor: &Monitor,
+    ) -> Result<(), PrepareError> {
+        if params.skip.contains(&Step::Align) {
+            self.notes.push("Alignment: left out on request".to_owned());
+            return Ok(());
+        }
+        let tilts = series.len();
+        let wide = self
+            .vacuums
+            .iter()
+            .filter(|v| !v.is_usable() || v.border_share > WIDE_BORDER_SHARE)
+            .count();
+        if tilts < 3 || wide * 10 > tilts {
+            self.notes.push(format!(
+                "Alignment: left as it is; {wide} of {tilts} images do not show the whole specimen with vacuum around \
+                 it, so that its center and profile change from tilt to tilt"
+            ));
+            return Ok(());
+        }
+        monitor.phase("Measuring the alignment");
+        let specimens: Vec<Array2<bool>> =
+            self.vacuums.iter().map(|v| v.specimen.clone()).collect();
+        let noise: Vec<f64> = self.vacuums.iter().map(specimen_noise).collect();
+        let found = align::measure(&self.flat, &specimens, &noise, &series.angles, monitor)?;
+        let limit = ALIGNED_PX.max(ALIGNED_ERRORS * found.noise_px);
+        let scatter = found.rms_x_px.max(found.rms_y_px);
+        self.align = params.force || scatter > limit;
+        let measured = format!(
+            "the tilts scatter by {:.2} px across and {:.2} px along the tilt axis",
+            found.rms_x_px, found.rms_y_px
+        );
+        self.notes.push(if self.align {
+            format!(
+                "Alignment: {measured}; moved by up to {:.1} px",
+                largest(&found.shifts_px)
+            )
+        } else {
+            format!("Alignment: none needed; {measured} (limit {limit:.2} px)")
+        });
+        if !found.outliers.is_empty() {
+            let note = format!(
+                "Alignment: images {:?} do not fit to the others, look at them",
+                found.outliers
+            );
+            monitor.warn(&note);
+            self.notes.push(note);
+        }
+        self.misalignment = Some(found);
+        Ok(())
+    }
+}
+
+/// Noise of a pixel in the specimen: Poisson noise grows with the root of the counts, from the vacuum's own.
+fn specimen_noise(vacuum: &Vacuum) -> f64 {
+    let gain = if vacuum.level > 0.0 {
+        vacuum.noise_sd.powi(2) / vacuum.level
+    } else {
+        1.0
+    };
+    (vacuum.noise_sd.powi(2) + gain * vacuum.contrast.max(0.0)).sqrt()
+}
+
+fn largest(shifts_px: &[[f64; 2]]) -> f64 {
+    shifts_px
+        .iter()
+        .flatten()
+        .fold(0.0, |a: f64, b| a.max(b.abs()))
+}
+
+fn mean_of(estimates: &[Option<Array2<f32>>], size: (usize, usize)) -> Option<Array2<f32>> {
+    let known: Vec<&Array2<f32>> = estimates.iter().flatten().collect();
+    if known.is_empty() {
+        return None;
+    }
+    let mut sum = Array2::<f32>::zeros(size);
+    for estimate in &known {
+        sum += *estimate;
+    }
+    Some(sum / known.len() as f32)
+}
+
+/// Scales all images to their mean sum over the specimen; says by how much.
+fn equalize(images: &mut Array3<f32>, vacuums: &[Vacuum]) -> String {
+    let sums: Vec<f64> = images
+        .outer_iter()
+        .zip(vacuums)
+        .map(|(image, vacuum)| {
+            image
+                .iter()
+                .zip(&vacuum.specimen)
+                .filter(|(_, s)| **s)
+                .map(|(&v, _)| f64::from(v))
+                .sum()
+        })
+        .collect();
+    let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
+    if !(mean > 0.0) || sums.iter().any(|&s| s <= 0.0) {
+        return "Dose: left as it is; some image holds no counts".to_owned();
+    }
+    let mut widest: f64 = 0.0;
+    for (mut image, sum) in images.axis_iter_mut(Axis(0)).zip(&sums) {
+        let factor = mean / sum;
+        widest = widest.max((factor - 1.0).abs());
+        image.mapv_inplace(|v| v * factor as f32);
+    }
+    format!(
+        "Dose: images scaled to the same sum, by up to {:.1} %",
+        100.0 * widest
+    )
+}
+
+fn check(series: &TiltSeries, params: &PrepareParams) -> Result<(), PrepareError> {
+    let [nx, ny] = series.image_size();
+    if series.is_empty() || nx < SMALLEST_IMAGE || ny < SMALLEST_IMAGE {
+        return Err(PrepareError::BadInput {
+            subject: series.name.clone(),
+            expected: format!("images of at least {SMALLEST_IMAGE} × {SMALLEST_IMAGE} pixels"),
+            found: format!("{} of {nx} × {ny}", series.len()),
+        });
+    }
+    if let Some(((tilt, x, y), value)) = series.images.indexed_iter().find(|(_, v)| !v.is_finite())
+    {
+        return Err(PrepareError::BadInput {
+            subject: format!("{}, image {tilt}, pixel ({x}, {y})", series.name),
+            expected: "a finite number".to_owned(),
+            found: value.to_string(),
+        });
+    }
+    if params.dilation_px > nx.max(ny) {
+        return Err(PrepareError::BadParameter {
+            name: "dilation_px",
+            expected: format!("0 to {}", nx.max(ny)),
+            found: params.dilation_px.to_string(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The decisions and their execution on generated series whose truth is known.
+
+use super::*;
+use crate::model::EulerAngles;
+use crate::model::geometry::apply;
+use rand::{SeedableRng, rngs::StdRng};
+use rand_distr::{Distribution, Poisson};
+
+/// A lump of Gaussian atoms, 15 tilts of 96 × 90 pixels, Poisson counts over a background.
+fn lump(
+    shift: impl Fn(f64) -> [f64; 2],
+    background: impl Fn(f64, f64) -> f64,
+    seed: u64,
+) -> TiltSeries {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut atoms = Vec::new();
+    // A lattice cut by an ellipsoid off the origin: not symmetric, so that center and origin differ.
+    for i in -5..=5 {
+        for j in -5..=5 {
+            for k in -5..=5 {
+                let p = [i, j, k].map(|n| 4.5 * f64::from(n) + 0.7);
+                if (p[0] / 22.0).powi(2) + (p[1] / 18.0).powi(2) + (p[2] / 15.0).powi(2) < 1.0 {
+                    atoms.push([p[0] + 2.0, p[1], p[2] - 3.0]);
+                }
+            }
+        }
+    }
+    let angles: Vec<EulerAngles> = (0..15)
+        .map(|t| EulerAngles::from_tilt_deg(-63.0 + 9.0 * f64::from(t)))
+        .collect();
+    let mut images = Array3::<f32>::zeros((15, 96, 90));
+    for (t, mut image) in images.outer_iter_mut().enumerate() {
+        let move_by = shift(t as f64);
+        let seen: Vec<[f64; 2]> = atoms
+            .iter()
+            .map(|&a| {
+                let p = apply(&angles[t].detector_from_sample(), a);
+                [p[0] + 48.0 + move_by[0], p[1] + 45.0 + move_by[1]]
+            })
+            .collect();
+        let mut mean = Array2::<f64>::from_shape_fn((96, 90), |(i, j)| {
+            background(i as f64 / 96.0, j as f64 / 90.0)
+        });
+        for [x, y] in seen {
+            for i in (x as usize).saturating_sub(6)..(x as usize + 7).min(96) {
+                for j in (y as usize).saturating_sub(6)..(y as usize + 7).min(90) {
+                    let d2 = (i as f64 - x).powi(2) + (j as f64 - y).powi(2);
+                    mean[[i, j]] += 8.0 * (-d2 / 4.5).exp();
+                }
+            }
+        }
+        for (pixel, &m) in image.iter_mut().zip(&mean) {
+            *pixel = Poisson::new(m).map_or(0.0, |p| p.sample(&mut rng)) as f32;
+        }
+    }
+    TiltSeries::new("lump", images, angles, Some(0.4))
+}
+
+fn wobble(t: f64) -> [f64; 2] {
+    [4.0 * (1.9 * t).sin(), 3.0 * (1.1 * t + 0.5).cos()]
+}
+
+#[test]
+fn a_clean_aligned_series_is_left_untouched() {
+    let series = lump(|_| [0.0; 2], |_, _| 0.0, 1);
+    let assessment = assess(&series);
+    assert!(!assessment.needs_preparation(), "{:?}", assessment.notes);
+    assert_eq!(assessment.notes.len(), 2);
+    let prepared = prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect("valid");
+    assert_eq!(prepared.series, series);
+    assert!(prepared.background.is_none());
+}
+
+#[test]
+fn a_constant_background_is_subtracted_without_bias_and_nothing_is_moved() {
+    let series = lump(|_| [0.0; 2], |_, _| 2.0, 2);
+    let assessment = assess(&series);
+    assert_eq!(
+        assessment.params.skip,
+        [Step::Align],
+        "{:?}",
+        assessment.notes
+    );
+    let prepared = prepare(&series, &assessment.params, &Monitor::silent()).expect("valid");
+    for level in &prepared.background_level {
+        // Poisson noise of 2 counts over at least 3000 vacuum pixels: 0.026.
+        assert!((level - 2.0).abs() < 0.13, "{level}");
+    }
+    let vacuum_mean: f64 = prepared
+        .series
+        .images
+        .outer_iter()
+        .map(|image| (0..10).map(|i| f64::from(image[[i, 3]])).sum::<f64>() / 10.0)
+        .sum::<f64>()
+        / 15.0;
+    // 150 pixels of variance 2: 0.12. A clamp at zero would leave 0.54 here.
+    assert!(
+        vacuum_mean.abs() < 0.4,
+        "vacuum after subtraction {vacuum_mean}"
+    );
+}
+
+#[test]
+fn a_raw_series_is_freed_of_its_slope_and_aligned() {
+    let series = lump(wobble, |x, y| 12.0 + 6.0 * x - 3.0 * y, 3);
+    let assessment = assess(&series);
+    assert!(assessment.params.skip.is_empty(), "{:?}", assessment.notes);
+    let prepared = prepare(&series, &assessment.params, &Monitor::silent()).expect("valid");
+    let errors: Vec<[f64; 2]> = prepared
+        .shifts_px
+        .iter()
+        .enumerate()
+        .map(|(t, s)| std::array::from_fn(|axis| s[axis] + wobble(t as f64)[axis]))
+        .collect();
+    // Along y one offset is free; across it a rigid displacement X cos θ − Z sin θ is.
+    let mean_y = errors.iter().map(|e| e[1]).sum::<f64>() / 15.0;
+    let centers: Vec<f64> = errors.iter().map(|e| e[0]).collect();
+    let design = nalgebra::DMatrix::from_fn(15, 2, |t, c| {
+        let (sin, cos) = series.angles[t].theta.sin_cos();
+        [cos, -sin][c]
+    });
+    let values = nalgebra::DVector::from_vec(centers);
+    let fit = design
+        .clone()
+        .svd(true, true)
+        .solve(&values, 1e-9)
+        .expect("two unknowns");
+    let left = &values - &design * fit;
+    for (t, error) in errors.iter().enumerate() {
+        assert!(
+            (error[1] - mean_y).abs() < 0.3,
+            "tilt {t} along: {}",
+            error[1] - mean_y
+        );
+        assert!(left[t].abs() < 0.3, "tilt {t} across: {}", left[t]);
+    }
+}
+
+#[test]
+fn steps_left_out_stay_out() {
+    let series = lump(wobble, |_, _| 5.0, 4);
+    let params = PrepareParams {
+        skip: vec![Step::Background, Step::Align],
+        ..PrepareParams::default()
+    };
+    let prepared = prepare(&series, &params, &Monitor::silent()).expect("valid");
+    assert_eq!(prepared.series, series);
+    assert_eq!(prepared.notes.len(), 2);
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_number_of_threads() {
+    let series = lump(wobble, |x, _| 12.0 + 6.0 * x, 5);
+    let with = |threads: usize| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads")
+            .install(|| {
+                prepare(&series, &PrepareParams::default(), &Monitor::silent())
+                    .expect("valid")
+                    .series
+            })
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn unusable_images_are_refused_and_assessed_as_such() {
+    let mut series = lump(|_| [0.0; 2], |_, _| 0.0, 6);
+    series.images[[3, 5, 7]] = f32::NAN;
+    let error = prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect_err("NaN");
+    assert!(
+        error.to_string().contains("image 3, pixel (5, 7)"),
+        "{error}"
+    );
+    assert!(!assess(&series).needs_preparation());
+    let tiny = TiltSeries::new(
+        "tiny",
+        Array3::zeros((2, 4, 4)),
+        vec![EulerAngles::default(); 2],
+        None,
+    );
+    assert!(prepare(&tiny, &PrepareParams::default(), &Monitor::silent()).is_err());
+    let flat = TiltSeries::new(
+        "flat",
+        Array3::from_elem((5, 40, 40), 3.0),
+        vec![EulerAngles::default(); 5],
+        None,
+    );
+    let prepared = prepare(&flat, &PrepareParams::default(), &Monitor::silent())
+        .expect("flat images are odd, not wrong");
+    assert_eq!(prepared.series, flat);
+}
