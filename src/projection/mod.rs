@@ -1,1 +1,5 @@
-//! (being built)
+//! Forward projection and its adjoint.
+
+pub mod linear;
+
+pub use linear::forward;

@@ -4,8 +4,12 @@
 //! `O ← max(0, O − t/(n N) Σᵢ Πᵢᵀ(Πᵢ O − bᵢ))`, with n tilts, image width N and step t
 //! (Pham et al., Sci. Rep. 13, 5624 (2023)).
 
-use crate::model::Volume;
-use crate::monitor::Stopped;
+pub mod resire;
+
+pub use resire::Resire;
+
+use crate::model::{TiltSeries, Volume};
+use crate::monitor::{Monitor, Stopped};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -158,4 +162,142 @@ pub enum ReconstructError {
     /// The user abandoned it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// Voxels on x, y, z: as asked for, else as wide and deep as the image is wide.
+#[must_use]
+pub fn volume_size(series: &TiltSeries, params: &ReconstructParams) -> [usize; 3] {
+    let [x, y] = series.image_size();
+    match params.volume_size.as_deref() {
+        Some(&[x, y, z]) => [x, y, z],
+        _ => [x, y, x],
+    }
+}
+
+/// Host memory the iterations take, bytes: volume, gradient (and momentum), measured images and residuals.
+#[must_use]
+pub fn memory_needed(series: &TiltSeries, params: &ReconstructParams) -> u64 {
+    let [x, y, z] = volume_size(series, params).map(|n| n as u64);
+    let volumes = if params.accelerated { 5 } else { 4 };
+    let images: u64 = series.images.len() as u64;
+    4 * (volumes * x * y * z + 3 * images)
+}
+
+/// Refuses what cannot be reconstructed; returns the pixel size.
+fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, ReconstructError> {
+    let bad = |subject: String, expected: &str, found: String| {
+        Err(ReconstructError::BadInput {
+            subject,
+            expected: expected.to_owned(),
+            found,
+        })
+    };
+    if series.is_empty() {
+        return bad(
+            "tilt series".to_owned(),
+            "at least one tilt that takes part",
+            "none".to_owned(),
+        );
+    }
+    let Some(pixel_size) = series.pixel_size.filter(|p| p.is_finite() && *p > 0.0) else {
+        return bad(
+            "pixel size".to_owned(),
+            "a positive length in Å",
+            format!("{:?}", series.pixel_size),
+        );
+    };
+    for tilt in 0..series.len() {
+        let image = series.image(tilt);
+        if let Some(value) = image.iter().find(|v| !v.is_finite()) {
+            return bad(format!("image {tilt}"), "finite pixels", value.to_string());
+        }
+        if image.iter().all(|v| *v == 0.0) {
+            return bad(format!("image {tilt}"), "an image", "zeros only".to_owned());
+        }
+    }
+    let first = series.angles[0];
+    if series.len() > 1 && series.angles.iter().all(|a| *a == first) {
+        return bad(
+            "angles".to_owned(),
+            "different tilts",
+            format!("{} times the same", series.len()),
+        );
+    }
+    let range = |name, ok: bool, expected: &str, found: String| {
+        if ok {
+            Ok(())
+        } else {
+            Err(ReconstructError::BadParameter {
+                name,
+                expected: expected.to_owned(),
+                found,
+            })
+        }
+    };
+    range(
+        "iterations",
+        params.iterations > 0,
+        "at least 1",
+        params.iterations.to_string(),
+    )?;
+    range(
+        "step",
+        params.step > 0.0 && params.step < 3.0,
+        "a step in (0, 3)",
+        params.step.to_string(),
+    )?;
+    range(
+        "smoothing",
+        params.smoothing >= 0.0,
+        "0 or more Å",
+        params.smoothing.to_string(),
+    )?;
+    range(
+        "leave_out",
+        params.leave_out.is_none_or(|k| k > 1),
+        "every 2nd tilt or fewer",
+        format!("{:?}", params.leave_out),
+    )?;
+    let size = volume_size(series, params);
+    range(
+        "volume_size",
+        size.iter().all(|&n| n > 0),
+        "at least one voxel on each axis",
+        format!("{size:?}"),
+    )?;
+    Ok(pixel_size)
+}
+
+/// Runs RESIRE to its last iteration or to a stop; `observe` sees every iteration and may take the volume.
+///
+/// # Errors
+/// A series or parameters that cannot be used; an abandoned run.
+pub fn reconstruct(
+    series: &TiltSeries,
+    params: &ReconstructParams,
+    start: Option<&Volume>,
+    support: Option<&Volume>,
+    monitor: &Monitor,
+    observe: &mut dyn FnMut(&Iteration, &dyn Fn() -> Volume),
+) -> Result<Reconstructed, ReconstructError> {
+    let mut resire = Resire::new(series, params, start, support, monitor)?;
+    let mut iterations = Vec::with_capacity(params.iterations);
+    let mut stopped_early = false;
+    for _ in 0..params.iterations {
+        match resire.step(monitor) {
+            Ok(iteration) => {
+                observe(&iteration, &|| resire.volume());
+                iterations.push(iteration);
+            }
+            Err(Stopped::Keep) if !iterations.is_empty() => {
+                stopped_early = true;
+                break;
+            }
+            Err(how) => return Err(how.into()),
+        }
+    }
+    // A kept run still wants its final R; the stop was answered already.
+    let silent = Monitor::silent();
+    let last = if stopped_early { &silent } else { monitor };
+    Ok(resire.finish(iterations, stopped_early, last)?)
 }

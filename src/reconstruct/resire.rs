@@ -1,0 +1,321 @@
+//! The iterations: projected gradient steps, plain or with momentum.
+
+use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed};
+use crate::model::{TiltSeries, Volume};
+use crate::monitor::{Monitor, Stopped};
+use crate::projection::linear::{LinearProjector, WorkImages, WorkVolume, vector_name};
+use ndarray::Array3;
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// RESIRE as a stepper: the loop stays outside, so pausing, watching and resuming cost nothing.
+pub struct Resire {
+    projector: LinearProjector,
+    params: ReconstructParams,
+    pixel_size: f64,
+    /// Measured images in working layout.
+    measured: WorkImages,
+    /// `Σ|b|` of each tilt.
+    totals: Vec<f64>,
+    /// Whether a tilt is fitted (else it is left out for R_free).
+    fitted: Vec<bool>,
+    support: Option<Vec<bool>>,
+    /// Inverse of the largest curvature.
+    gain: f32,
+    volume: WorkVolume,
+    /// With momentum: the point the gradient is taken at, and the momentum's weight.
+    ahead: Option<WorkVolume>,
+    momentum: f64,
+    gradient: WorkVolume,
+    residual: WorkImages,
+    last_objective: f64,
+    number: usize,
+    started: Instant,
+}
+
+impl Resire {
+    /// Prepares the iterations; only included tilts are used.
+    ///
+    /// # Errors
+    /// A series or parameters that cannot be used.
+    pub fn new(
+        series: &TiltSeries,
+        params: &ReconstructParams,
+        start: Option<&Volume>,
+        support: Option<&Volume>,
+        monitor: &Monitor,
+    ) -> Result<Self, ReconstructError> {
+        let used = series.only_included();
+        let pixel_size = super::check(&used, params)?;
+        let [x, y] = used.image_size();
+        let size = super::volume_size(&used, params);
+        let projector = LinearProjector::new(size, [x, y], &used.angles);
+        let mut measured = projector.new_images();
+        projector.for_rows_mut(&mut measured, |tilt, x, row| {
+            for (pixel, value) in row
+                .iter_mut()
+                .zip(used.images.slice(ndarray::s![tilt, x, ..]))
+            {
+                *pixel = *value;
+            }
+        });
+        let totals = (0..used.len())
+            .map(|tilt| used.image(tilt).iter().map(|v| f64::from(v.abs())).sum())
+            .collect();
+        let fitted: Vec<bool> = (0..used.len())
+            .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
+            .collect();
+        let load = |volume: &Volume, what: &str| {
+            if volume.size() == size {
+                Ok(projector.load_volume(&volume.data))
+            } else {
+                Err(ReconstructError::BadInput {
+                    subject: what.to_owned(),
+                    expected: format!("{} × {} × {} voxels", size[0], size[1], size[2]),
+                    found: format!("{:?}", volume.size()),
+                })
+            }
+        };
+        let volume =
+            start.map_or_else(|| Ok(projector.new_volume()), |v| load(v, "start volume"))?;
+        let support = support
+            .map(|v| load(v, "support").map(|work| work.0.iter().map(|&v| v > 0.0).collect()))
+            .transpose()?;
+        let mut this = Self {
+            gradient: projector.new_volume(),
+            residual: projector.new_images(),
+            ahead: params.accelerated.then(|| volume.clone()),
+            momentum: 1.0,
+            projector,
+            params: params.clone(),
+            pixel_size,
+            measured,
+            totals,
+            fitted,
+            support,
+            gain: 0.0,
+            volume,
+            last_objective: f64::INFINITY,
+            number: 0,
+            started: Instant::now(),
+        };
+        this.gain = this.largest_curvature(monitor)?;
+        this.started = Instant::now();
+        Ok(this)
+    }
+
+    /// `1 / max(Σ Πᵀ Π 1)`: for a volume as deep as the image is wide this is the paper's `1/(n N)`; it also holds
+    /// where rays are longer, in volumes wider than the image.
+    fn largest_curvature(&mut self, monitor: &Monitor) -> Result<f32, Stopped> {
+        self.gradient.0.fill(1.0);
+        self.projector
+            .forward(&self.gradient, &mut self.residual, monitor)?;
+        let fitted = &self.fitted;
+        self.projector
+            .for_rows_mut(&mut self.residual, |tilt, _, row| {
+                if !fitted[tilt] {
+                    row.fill(0.0);
+                }
+            });
+        self.projector
+            .adjoint(&self.residual, &mut self.gradient, monitor)?;
+        let largest = self.gradient.0.iter().copied().fold(0.0f32, f32::max);
+        Ok(if largest > 0.0 { 1.0 / largest } else { 0.0 })
+    }
+
+    /// Iterations done.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Projects the current point and leaves `Π O − b` in `residual`; returns R per tilt and the objective.
+    fn compare(&mut self, monitor: &Monitor) -> Result<(Vec<f64>, f64), Stopped> {
+        let point = self.ahead.as_ref().unwrap_or(&self.volume);
+        self.projector.forward(point, &mut self.residual, monitor)?;
+        let (measured, projector, fitted) = (&self.measured, &self.projector, &self.fitted);
+        let sums: Vec<std::sync::Mutex<(f64, f64)>> = (0..projector.tilts())
+            .map(|_| std::sync::Mutex::default())
+            .collect();
+        let rows: Vec<Vec<&[f32]>> = (0..projector.tilts())
+            .map(|tilt| projector.rows(measured, tilt).collect())
+            .collect();
+        projector.for_rows_mut(&mut self.residual, |tilt, x, row| {
+            let (mut absolute, mut squares) = (0.0f64, 0.0f64);
+            for (pixel, &measured) in row.iter_mut().zip(rows[tilt][x]) {
+                *pixel -= measured;
+                absolute += f64::from(pixel.abs());
+                squares += f64::from(*pixel) * f64::from(*pixel);
+            }
+            if !fitted[tilt] {
+                row.fill(0.0);
+            }
+            // Rows of one tilt come from one thread, in order: the sums are the same for any number of threads.
+            let mut sum = sums[tilt]
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            sum.0 += absolute;
+            sum.1 += squares;
+        });
+        let sums: Vec<(f64, f64)> = sums
+            .into_iter()
+            .map(|sum| {
+                sum.into_inner()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+            })
+            .collect();
+        let r: Vec<f64> = sums
+            .iter()
+            .zip(&self.totals)
+            .map(|(sum, total)| sum.0 / total.max(f64::MIN_POSITIVE))
+            .collect();
+        let objective = 0.5
+            * sums
+                .iter()
+                .zip(fitted)
+                .filter(|(_, fitted)| **fitted)
+                .map(|(sum, _)| sum.1)
+                .sum::<f64>();
+        Ok((r, objective))
+    }
+
+    fn mean_r(&self, r: &[f64], fitted: bool) -> Option<f64> {
+        let chosen: Vec<f64> = r
+            .iter()
+            .zip(&self.fitted)
+            .filter(|(_, f)| **f == fitted)
+            .map(|(r, _)| *r)
+            .collect();
+        (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
+    }
+
+    /// One iteration.
+    ///
+    /// # Errors
+    /// A stop; the volume is then as it was before this step.
+    pub fn step(&mut self, monitor: &Monitor) -> Result<Iteration, Stopped> {
+        let (r, objective) = self.compare(monitor)?;
+        self.projector
+            .adjoint(&self.residual, &mut self.gradient, monitor)?;
+        if self.ahead.is_none() && objective > self.last_objective * 1.000_001 {
+            self.gain *= 0.5;
+            monitor.warn("the objective rose: the step was halved");
+        }
+        let step = self.gain * self.params.step as f32;
+        let positivity = !self.params.no_positivity;
+        let support = self.support.as_deref();
+        let allowed = |at: usize| support.is_none_or(|s| s[at]);
+        let clamp = move |value: f32| if positivity { value.max(0.0) } else { value };
+        if let Some(ahead) = &mut self.ahead {
+            // O'Donoghue & Candès: momentum pointing uphill is dropped.
+            let next = (1.0 + (1.0 + 4.0 * self.momentum * self.momentum).sqrt()) / 2.0;
+            let beta = ((self.momentum - 1.0) / next) as f32;
+            let uphill: Vec<f64> = self
+                .volume
+                .0
+                .par_chunks(1 << 16)
+                .zip(ahead.0.par_chunks(1 << 16))
+                .zip(self.gradient.0.par_chunks(1 << 16))
+                .enumerate()
+                .map(|(chunk, ((old, ahead), gradient))| {
+                    let mut sum = 0.0f64;
+                    for at in 0..old.len() {
+                        let new = if allowed((chunk << 16) + at) {
+                            clamp(ahead[at] - step * gradient[at])
+                        } else {
+                            0.0
+                        };
+                        sum += f64::from(ahead[at] - new) * f64::from(new - old[at]);
+                    }
+                    sum
+                })
+                .collect();
+            let restart = uphill.iter().sum::<f64>() > 0.0;
+            let beta = if restart { 0.0 } else { beta };
+            self.momentum = if restart { 1.0 } else { next };
+            self.volume
+                .0
+                .par_chunks_mut(1 << 16)
+                .zip(ahead.0.par_chunks_mut(1 << 16))
+                .zip(self.gradient.0.par_chunks(1 << 16))
+                .enumerate()
+                .for_each(|(chunk, ((old, ahead), gradient))| {
+                    for at in 0..old.len() {
+                        let new = if allowed((chunk << 16) + at) {
+                            clamp(ahead[at] - step * gradient[at])
+                        } else {
+                            0.0
+                        };
+                        ahead[at] = new + beta * (new - old[at]);
+                        old[at] = new;
+                    }
+                });
+        } else {
+            self.volume
+                .0
+                .par_chunks_mut(1 << 16)
+                .zip(self.gradient.0.par_chunks(1 << 16))
+                .enumerate()
+                .for_each(|(chunk, (volume, gradient))| {
+                    for at in 0..volume.len() {
+                        volume[at] = if allowed((chunk << 16) + at) {
+                            clamp(volume[at] - step * gradient[at])
+                        } else {
+                            0.0
+                        };
+                    }
+                });
+        }
+        self.last_objective = objective;
+        self.number += 1;
+        Ok(Iteration {
+            number: self.number,
+            r1: self.mean_r(&r, true).unwrap_or(f64::NAN),
+            r_free: self.mean_r(&r, false),
+            r1_per_tilt: Arc::from(r),
+            objective,
+            elapsed_secs: self.started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The volume as it is now.
+    #[must_use]
+    pub fn volume(&self) -> Volume {
+        let data: Array3<f32> = self.projector.store_volume(&self.volume);
+        Volume::new(data, self.pixel_size)
+    }
+
+    /// Ends the iterations: R of the final volume, smoothing if asked for.
+    ///
+    /// # Errors
+    /// A stop.
+    pub fn finish(
+        mut self,
+        iterations: Vec<Iteration>,
+        stopped_early: bool,
+        monitor: &Monitor,
+    ) -> Result<Reconstructed, Stopped> {
+        self.ahead = None;
+        let (r, _) = self.compare(monitor)?;
+        let mut volume = self.volume();
+        if self.params.smoothing > 0.0 {
+            let sigma_vox = self.params.smoothing / self.pixel_size;
+            volume.data = crate::numeric::gaussian::gaussian_blur(&volume.data, sigma_vox);
+        }
+        Ok(Reconstructed {
+            volume,
+            iterations,
+            r1: self.mean_r(&r, true).unwrap_or(f64::NAN),
+            r_free: self.mean_r(&r, false),
+            r1_per_tilt: r,
+            engine: format!(
+                "cpu, {} threads, {}",
+                rayon::current_num_threads(),
+                vector_name()
+            ),
+            stopped_early,
+            seconds: self.started.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! RESIRE on real data packs, when they lie beside the checkout in `../shared`.
+
+use aetlas::io::{self, SeriesOptions};
+use aetlas::model::{TiltSeries, Volume};
+use aetlas::monitor::Monitor;
+use aetlas::reconstruct::{ReconstructParams, Reconstructed, reconstruct};
+use std::path::{Path, PathBuf};
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(name);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
+    let spec = |name: &str| folder.join(name).display().to_string();
+    let options = SeriesOptions {
+        pixel_size: Some(pixel_size),
+        ..Default::default()
+    };
+    io::load_series(&spec(images), Some(&spec(angles)), &options)
+        .expect("a readable pack")
+        .0
+}
+
+fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
+    reconstruct(
+        series,
+        params,
+        None,
+        None,
+        &Monitor::silent(),
+        &mut |_, _| {},
+    )
+    .expect("a series that reconstructs")
+}
+
+fn correlation(a: &Volume, b: &Volume) -> f64 {
+    let mean = |v: &Volume| v.data.iter().map(|&x| f64::from(x)).sum::<f64>() / v.data.len() as f64;
+    let (ma, mb) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (&x, &y) in a.data.iter().zip(&b.data) {
+        let (x, y) = (f64::from(x) - ma, f64::from(y) - mb);
+        ab += x * y;
+        aa += x * x;
+        bb += y * y;
+    }
+    ab / (aa * bb).sqrt()
+}
+
+#[test]
+fn the_simulated_glass_is_reconstructed_better_than_its_authors_did() {
+    let Some(folder) = shared("mg_sample") else {
+        return;
+    };
+    let series = series(
+        &folder,
+        "sample_projections_amorphous.mat",
+        "sample_angles_amorphous.mat",
+        0.5,
+    );
+    let truth = io::load_volume(
+        &folder
+            .join("ground_truth_amorphous_vol.mat")
+            .display()
+            .to_string(),
+        Some(0.5),
+    )
+    .expect("the truth");
+    for (accelerated, iterations) in [(true, 50)] {
+        let outcome = run(
+            &series,
+            &ReconstructParams {
+                iterations,
+                accelerated,
+                ..Default::default()
+            },
+        );
+        let found = correlation(&outcome.volume, &truth);
+        assert!(
+            found >= 0.975 && outcome.r1 <= 0.015,
+            "correlation {found}, R1 {}",
+            outcome.r1
+        );
+        println!(
+            "mg_sample accelerated {accelerated}: R1 {:.4}, correlation {found:.4}, {:.1} s, objective {}",
+            outcome.r1,
+            outcome.seconds,
+            outcome.iterations.last().unwrap().objective
+        );
+    }
+}
