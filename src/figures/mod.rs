@@ -1,5 +1,7 @@
 //! Plots as plain data: drawn by the window and written as SVG, PNG and CSV from the same description.
 
+pub mod plots;
+
 use serde::{Deserialize, Serialize};
 
 /// What a colour stands for; the theme (window) and the renderer (files) give it its value.

@@ -23,6 +23,8 @@ pub enum Action {
     Auto,
     /// The built-in particle.
     Demo,
+    /// Type the path of a file to open.
+    OpenByPath,
     /// Choose files to open.
     OpenDialog,
     /// Open these files.
@@ -154,6 +156,15 @@ pub enum Action {
     CycleView,
     /// Show one view alone, or all again.
     Maximize(ViewKind),
+    /// Go on with what would lose unsaved changes: save first, or not.
+    Unsaved {
+        /// Save before.
+        save: bool,
+    },
+    /// Go on reconstructing from where the last run ended.
+    Resume,
+    /// Choose a folder to open.
+    OpenFolderDialog,
     /// Close the window (asks when something is unsaved).
     Quit,
 }

@@ -2,4 +2,19 @@
 //! computes anything that takes longer than a frame.
 
 pub mod actions;
+pub mod app;
+pub mod commands;
+pub mod dialogs;
+pub mod doubts;
+pub mod editing;
+pub mod embed;
+pub mod figure_cache;
+pub mod keys;
+pub mod layout;
+pub mod palette;
+pub mod panels;
+pub mod perform;
+pub mod questions;
 pub mod state;
+
+pub use app::{App, run_with};

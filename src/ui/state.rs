@@ -345,18 +345,18 @@ pub struct AppState {
     pub doubtful: Vec<Doubtful>,
     /// The place being looked at.
     pub doubtful_at: Option<usize>,
+    /// Places that were looked at and left as they are.
+    pub settled: Vec<Doubtful>,
     /// Why the next edits are made.
     pub reason: String,
-    /// Journal length when the analysis was made; more entries make it stale.
-    pub analyzed_entries: usize,
     /// Floating messages.
     pub toasts: Vec<Toast>,
     /// Whether the command palette is open.
     pub palette: bool,
     /// Whether the keys are shown.
     pub help: bool,
-    /// Whether the question "unsaved changes" is open.
-    pub quitting: bool,
+    /// What would lose unsaved changes and waits for the user's word.
+    pub unsaved: Option<Box<super::actions::Action>>,
     /// Result of a comparison with the truth.
     pub comparison: Option<String>,
     /// Recently opened projects.
@@ -373,6 +373,16 @@ impl AppState {
             .snapshot
             .as_ref()
             .or(self.workspace.volume.as_ref())
+    }
+
+    /// Whether nothing is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let workspace = &self.workspace;
+        workspace.series.is_none()
+            && workspace.volume.is_none()
+            && workspace.atoms.is_none()
+            && self.live.snapshot.is_none()
     }
 
     /// Adds a line to the log; what needs attention also floats over the window for a while.
@@ -486,14 +496,13 @@ impl AppState {
                     JobOutput::Opened { .. } => self.forget_document(),
                     _ => {}
                 }
-                let analyzed = matches!(other, JobOutput::Analyzed { .. });
                 let opened = matches!(other, JobOutput::Opened { .. });
                 let notes = crate::jobs::accept(&mut self.workspace, other);
                 for note in notes {
                     self.say(Severity::Info, note);
                 }
-                if analyzed || opened {
-                    self.analyzed_entries = self.workspace.edits.entries().len();
+                if opened && let Some(path) = self.workspace.path.clone() {
+                    self.remember(path);
                 }
                 if opened && let Some(run) = &self.workspace.reconstructed {
                     self.live.iterations.clone_from(&run.iterations);
@@ -503,6 +512,22 @@ impl AppState {
         }
     }
 
+    /// Puts a project at the head of the recent ones.
+    pub fn remember(&mut self, path: std::path::PathBuf) {
+        const MOST: usize = 10;
+        self.recent.retain(|other| *other != path);
+        self.recent.insert(0, path);
+        self.recent.truncate(MOST);
+    }
+
+    /// Puts another document in place of this one.
+    pub fn replace_document(&mut self, workspace: Workspace) {
+        self.forget_document();
+        self.workspace = workspace;
+        self.revision += 1;
+        self.make_view_valid();
+    }
+
     /// Drops what belonged to the document that is being replaced.
     fn forget_document(&mut self) {
         self.live = LiveRun::default();
@@ -510,6 +535,8 @@ impl AppState {
         self.question = None;
         self.doubtful.clear();
         self.doubtful_at = None;
+        self.settled.clear();
+        self.reason.clear();
         self.view.ghost = None;
         self.view.crosshair = [0.0; 3];
         self.view.tilt = 0;

@@ -1,0 +1,497 @@
+//! The window itself: folds the worker's events in, draws panels and views, runs the actions of the frame.
+
+use super::actions::{Action, Actions};
+use super::dialogs::Dialogs;
+use super::doubts;
+use super::embed::Views;
+use super::figure_cache::FigureCache;
+use super::layout::Layout;
+use super::palette::Palette;
+use super::panels::{self, Panels};
+use super::questions::{Questions, toasts_ui};
+use super::state::{AppState, Doubtful};
+use super::{commands, keys};
+use crate::jobs::latest::Latest;
+use crate::jobs::worker::{Execute, Worker};
+use crate::jobs::{Job, JobEvent, JobOutput, OpenHints};
+use crate::project::{Entry, Workspace};
+use eframe::egui;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What is told of every hand edit the moment it is made.
+pub type OnEdit = Box<dyn FnMut(&Workspace, &Entry)>;
+
+/// What is stored of a window between sessions.
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+#[serde(default)]
+struct Stored {
+    layout: String,
+    light: bool,
+    recent: Vec<PathBuf>,
+}
+
+/// The window.
+pub struct App {
+    /// Everything shown.
+    pub state: AppState,
+    /// Told of every hand edit (the journal on disk).
+    pub on_edit: OnEdit,
+    pub(super) worker: Worker,
+    pub(super) dialogs: Dialogs,
+    pub(super) layout: Layout,
+    pub(super) figures: FigureCache,
+    pub(super) closing: bool,
+    /// Goes on once the project is saved.
+    pub(super) after_save: Option<Action>,
+    /// Revision that is being saved.
+    pub(super) saving: Option<u64>,
+    /// Jobs submitted, for tests.
+    submitted: Vec<&'static str>,
+    views: Views,
+    panels: Panels,
+    palette: Palette,
+    questions: Questions,
+    actions: Actions,
+    doubts: Latest<doubts::Request, Vec<Doubtful>>,
+    doubts_of: u64,
+    played: f64,
+    title: String,
+    dark: Option<bool>,
+    context: Arc<OnceLock<egui::Context>>,
+}
+
+impl App {
+    /// A window with native dialogs. `execute` runs the jobs.
+    #[must_use]
+    pub fn new(execute: Execute) -> Self {
+        Self::build(execute, true)
+    }
+
+    /// A window for tests and screenshots: no native dialogs, nothing read from storage.
+    #[must_use]
+    pub fn headless(execute: Execute) -> Self {
+        Self::build(execute, false)
+    }
+
+    fn build(execute: Execute, native_dialogs: bool) -> Self {
+        // The worker outlives no window but may speak before the first frame; then nobody needs waking.
+        let context: Arc<OnceLock<egui::Context>> = Arc::default();
+        let waker = || {
+            let context = Arc::clone(&context);
+            move || {
+                if let Some(context) = context.get() {
+                    context.request_repaint();
+                }
+            }
+        };
+        Self {
+            state: AppState::default(),
+            on_edit: Box::new(|_, _| {}),
+            worker: Worker::new(execute, waker()),
+            dialogs: Dialogs::new(native_dialogs),
+            layout: Layout::default(),
+            figures: FigureCache::default(),
+            closing: false,
+            after_save: None,
+            saving: None,
+            submitted: Vec::new(),
+            views: Views::default(),
+            panels: Panels::default(),
+            palette: Palette::default(),
+            questions: Questions::default(),
+            actions: Actions::default(),
+            doubts: Latest::new("doubtful-places", waker(), |request| {
+                doubts::doubtful(&request)
+            }),
+            doubts_of: 0,
+            played: 0.0,
+            title: String::new(),
+            dark: None,
+            context,
+        }
+    }
+
+    /// Queues a job.
+    pub fn submit(&mut self, job: Job) {
+        self.submitted.push(job.title());
+        self.worker.submit(job);
+        self.state.queued = self.worker.pending().saturating_sub(1);
+    }
+
+    /// Names of the jobs submitted so far, in order.
+    #[must_use]
+    pub fn submitted(&self) -> &[&'static str] {
+        &self.submitted
+    }
+
+    /// Opens files as if they had been dropped.
+    pub fn open_files(&mut self, files: Vec<PathBuf>) {
+        if !files.is_empty() {
+            self.actions.push(Action::Open(files, OpenHints::default()));
+        }
+    }
+
+    /// Folds what the worker said into the state.
+    fn fold_events(&mut self, ctx: &egui::Context) {
+        for event in self.worker.drain() {
+            let saved = match &event {
+                JobEvent::Output { output, .. } => match output.as_ref() {
+                    JobOutput::Saved(path) => Some(path.clone()),
+                    _ => None,
+                },
+                JobEvent::Failed { .. } | JobEvent::Stopped { .. } => {
+                    // What was to follow a save does not follow a failed one.
+                    self.after_save = None;
+                    None
+                }
+                _ => None,
+            };
+            self.state.fold(event);
+            if let Some(path) = saved {
+                self.saved(ctx, path);
+            }
+        }
+        if let Some(snapshot) = self.worker.take_snapshot()
+            && self.state.job.is_some()
+        {
+            self.state.live.snapshot = Some(snapshot);
+        }
+        self.state.queued = self
+            .worker
+            .pending()
+            .saturating_sub(usize::from(self.state.job.is_some()));
+        if let Some(list) = self.doubts.poll() {
+            let settled = &self.state.settled;
+            self.state.doubtful = list
+                .into_iter()
+                .filter(|place| !settled.contains(place))
+                .collect();
+            self.state.doubtful_at = None;
+        }
+    }
+
+    fn saved(&mut self, ctx: &egui::Context, path: PathBuf) {
+        let state = &mut self.state;
+        if let Some(name) = path.file_stem() {
+            state.workspace.project.name = name.to_string_lossy().into_owned();
+        }
+        state.remember(path.clone());
+        state.toast(
+            super::state::Severity::Info,
+            format!("saved {}", path.display()),
+        );
+        // Edits made while the job was writing are not in the file. The output itself counts as one change.
+        let unchanged = self.saving.take().is_some_and(|r| r + 1 >= state.revision);
+        state.workspace.path = Some(path);
+        state.workspace.modified = !unchanged;
+        if let Some(action) = self.after_save.take() {
+            self.perform(ctx, action);
+        }
+    }
+
+    fn ask_for_doubts(&mut self) {
+        if self.doubts_of == self.state.revision {
+            return;
+        }
+        self.doubts_of = self.state.revision;
+        let workspace = &self.state.workspace;
+        match &workspace.atoms {
+            Some(atoms) => self.doubts.ask(doubts::Request {
+                atoms: Arc::clone(atoms),
+                traced: workspace.traced.clone(),
+                min_distance: workspace.project.parameters.trace.min_distance,
+            }),
+            None => {
+                self.state.doubtful.clear();
+                self.state.doubtful_at = None;
+            }
+        }
+    }
+
+    fn play(&mut self, ctx: &egui::Context) {
+        /// Seconds a tilt stays while they play.
+        const STAY: f64 = 0.12;
+        let state = &mut self.state;
+        let Some(series) = state
+            .workspace
+            .series
+            .as_ref()
+            .filter(|_| state.view.playing)
+        else {
+            return;
+        };
+        let now = ctx.input(|input| input.time);
+        if now - self.played >= STAY {
+            state.view.tilt = (state.view.tilt + 1) % series.len().max(1);
+            self.played = now;
+        }
+        ctx.request_repaint_after(Duration::from_secs_f64(STAY));
+    }
+
+    fn show_title(&mut self, ctx: &egui::Context) {
+        let workspace = &self.state.workspace;
+        let mark = if workspace.modified && !self.state.is_empty() {
+            " •"
+        } else {
+            ""
+        };
+        let title = if self.state.is_empty() {
+            "Aetlas".to_owned()
+        } else {
+            format!("{}{mark} – Aetlas", workspace.project.name)
+        };
+        if title != self.title {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));
+            self.title = title;
+        }
+    }
+
+    fn show_theme(&mut self, ctx: &egui::Context) {
+        let dark = self.state.view.dark;
+        if self.dark != Some(dark) {
+            ctx.set_theme(if dark {
+                egui::Theme::Dark
+            } else {
+                egui::Theme::Light
+            });
+            self.dark = Some(dark);
+        }
+    }
+
+    fn panels_ui(&mut self, ui: &mut egui::Ui) {
+        let Self {
+            state,
+            actions,
+            views,
+            panels,
+            layout,
+            figures,
+            ..
+        } = self;
+        egui::Panel::top("menu").show(ui, |ui| menu_ui(ui, state, actions));
+        egui::Panel::bottom("status")
+            .exact_size(26.0)
+            .show(ui, |ui| panels::status::ui(ui, state));
+        egui::Panel::left("rail")
+            .exact_size(148.0)
+            .resizable(false)
+            .show(ui, |ui| panels::rail::ui(ui, state, actions));
+        let empty = state.is_empty() && state.job.is_none();
+        if empty && state.view.stage == crate::project::Stage::Series {
+            egui::CentralPanel::default().show(ui, |ui| panels::start::ui(ui, state, actions));
+            return;
+        }
+        egui::Panel::right("stage")
+            .default_size(330.0)
+            .size_range(300.0..=460.0)
+            .show(ui, |ui| {
+                panels.stage_ui(ui, state, figures, views, actions);
+            });
+        egui::Panel::bottom("tray")
+            .resizable(true)
+            .default_size(190.0)
+            .size_range(96.0..=600.0)
+            .show(ui, |ui| {
+                panels.tray.ui(ui, state, figures, views, actions);
+            });
+        let frame = egui::Frame::new().fill(ui.visuals().extreme_bg_color);
+        egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| {
+            layout.ui(ui, views, state, actions);
+        });
+    }
+
+    fn overlays_ui(&mut self, ctx: &egui::Context) {
+        let Self {
+            state,
+            actions,
+            palette,
+            questions,
+            ..
+        } = self;
+        palette.ui(ctx, state, actions);
+        keys::help_ui(ctx, state, actions);
+        questions.ui(ctx, state, actions);
+        panels::start::drop_ui(ctx, actions);
+        toasts_ui(ctx, &mut self.state);
+        if let Some((ask, paths)) = self.dialogs.ui(ctx, &mut self.actions) {
+            self.take_paths(ask, paths);
+        }
+        if let Some((ask, paths)) = self.dialogs.poll() {
+            self.take_paths(ask, paths);
+        }
+    }
+
+    fn guard_closing(&mut self, ctx: &egui::Context) {
+        if !ctx.input(|input| input.viewport().close_requested()) || self.closing {
+            return;
+        }
+        if self.state.workspace.modified && !self.state.is_empty() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.actions.push(Action::Quit);
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        // The first call hands the worker what wakes the window.
+        self.context.get_or_init(|| ctx.clone());
+        self.fold_events(ctx);
+        self.ask_for_doubts();
+        self.figures.update(&self.state);
+        self.play(ctx);
+        self.guard_closing(ctx);
+        self.show_title(ctx);
+        self.show_theme(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        keys::read(&ctx, &mut self.state, &mut self.actions);
+        self.panels_ui(ui);
+        self.overlays_ui(&ctx);
+        let asked = self.actions.take();
+        if !asked.is_empty() {
+            for action in asked {
+                self.perform(&ctx, action);
+            }
+            // What was asked for shows in the next frame.
+            ctx.request_repaint();
+        }
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        let stored = Stored {
+            layout: self.layout.to_json(),
+            light: !self.state.view.dark,
+            recent: self.state.recent.clone(),
+        };
+        eframe::set_value(storage, eframe::APP_KEY, &stored);
+    }
+
+    fn raw_input_hook(&mut self, ctx: &egui::Context, input: &mut egui::RawInput) {
+        // Tab cycles the views while nothing has the focus; egui would use it to move the focus. Shift+Tab still
+        // brings the keyboard into the panels.
+        let free = ctx.memory(|memory| memory.focused().is_none());
+        if !free || self.state.palette {
+            return;
+        }
+        let before = input.events.len();
+        input.events.retain(|event| {
+            !matches!(event, egui::Event::Key { key: egui::Key::Tab, pressed: true, modifiers, .. } if modifiers.is_none())
+        });
+        if input.events.len() < before {
+            self.actions.push(Action::CycleView);
+        }
+    }
+}
+
+fn menu_ui(ui: &mut egui::Ui, state: &AppState, actions: &mut Actions) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(26.0);
+        egui::MenuBar::new().ui(ui, |ui| {
+            for menu in commands::Menu::BAR {
+                ui.menu_button(menu.name(), |ui| {
+                    ui.set_min_width(240.0);
+                    for command in commands::COMMANDS.iter().filter(|c| c.menu == menu) {
+                        if command.separated {
+                            ui.separator();
+                        }
+                        menu_entry(ui, state, command, actions);
+                    }
+                });
+            }
+        });
+        if !state.is_empty() {
+            ui.add_space(8.0);
+            let mark = if state.workspace.modified { " •" } else { "" };
+            let name = format!("{}{mark}", state.workspace.project.name);
+            let tooltip = match (&state.workspace.path, state.workspace.modified) {
+                (Some(path), false) => path.display().to_string(),
+                (Some(path), true) => format!("{}, with unsaved changes", path.display()),
+                (None, _) => "not saved yet".to_owned(),
+            };
+            ui.label(name).on_hover_text(tooltip);
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            panels::jobs::strip_ui(ui, state, actions);
+        });
+    });
+}
+
+fn menu_entry(
+    ui: &mut egui::Ui,
+    state: &AppState,
+    command: &'static commands::Command,
+    actions: &mut Actions,
+) {
+    let enabled = (command.enabled)(state);
+    let button = egui::Button::new(command.text).shortcut_text(command.key_text());
+    let response = ui.add_enabled(enabled.is_ok(), button);
+    if response.clicked() {
+        actions.push((command.action)(state));
+        ui.close();
+    }
+    match enabled {
+        Ok(()) => response.on_hover_text(command.tooltip),
+        Err(why) => response.on_disabled_hover_text(format!("{}\nNot now: {why}", command.tooltip)),
+    };
+}
+
+/// Opens the window and stays until it is closed. `files` are opened at once, `execute` runs the jobs, and `prepare`
+/// may set the window up before the first frame (the journal on disk, an offer to recover).
+///
+/// # Errors
+/// When no window can be opened, in one line.
+pub fn run_with(
+    files: Vec<PathBuf>,
+    execute: Execute,
+    prepare: impl FnOnce(&mut App) + 'static,
+) -> Result<(), String> {
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("Aetlas")
+            .with_app_id("aetlas")
+            .with_inner_size([1440.0, 900.0])
+            .with_min_inner_size([1024.0, 700.0])
+            .with_drag_and_drop(true),
+        renderer: eframe::Renderer::Wgpu,
+        wgpu_options: wgpu_options(),
+        ..eframe::NativeOptions::default()
+    };
+    eframe::run_native(
+        "aetlas",
+        options,
+        Box::new(move |creation| {
+            let mut app = App::new(execute);
+            if let Some(storage) = creation.storage {
+                let stored: Stored =
+                    eframe::get_value(storage, eframe::APP_KEY).unwrap_or_default();
+                app.layout = Layout::from_json(&stored.layout);
+                app.state.view.dark = !stored.light;
+                app.state.recent = stored.recent;
+            }
+            prepare(&mut app);
+            app.open_files(files);
+            Ok(Box::new(app))
+        }),
+    )
+    .map_err(|error| format!("cannot open a window: {error}"))
+}
+
+/// The device gets all the adapter can: volumes need textures and buffers beyond the defaults.
+fn wgpu_options() -> eframe::egui_wgpu::WgpuConfiguration {
+    use eframe::{egui_wgpu, wgpu};
+    let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    setup.device_descriptor = Arc::new(|adapter| wgpu::DeviceDescriptor {
+        label: Some("aetlas window"),
+        required_limits: adapter.limits(),
+        ..wgpu::DeviceDescriptor::default()
+    });
+    egui_wgpu::WgpuConfiguration {
+        wgpu_setup: setup.into(),
+        ..egui_wgpu::WgpuConfiguration::default()
+    }
+}

@@ -1,0 +1,505 @@
+//! Hand edits on the model: each turns a wish into changes, applies them through the journal and gives the new
+//! entry back. Nothing here draws; a maximum is fitted on a few voxels only, so an edit fits in a frame.
+
+use super::state::{AppState, Ghost};
+use crate::model::geometry::{distance, distance_squared};
+use crate::model::{AtomId, Atoms};
+use crate::project::{AtomSnapshot, Change, Entry, Evidence, Stage};
+use crate::trace::{Candidate, TraceParams};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The entry that was written to the journal; `None` when there was nothing to change.
+pub type Edited = Result<Option<Entry>, String>;
+
+/// Why an analysis no longer stands after an edit.
+const EDITED: &str = "the model was edited";
+
+/// Share (0–1) of the atoms whose intensity is below `intensity`; zero when the model has no intensities.
+#[must_use]
+pub fn intensity_rank(atoms: &Atoms, intensity: f64) -> f64 {
+    let Some(values) = atoms.column("intensity") else {
+        return 0.0;
+    };
+    let known = values.iter().filter(|v| v.is_finite()).count();
+    let weaker = values.iter().filter(|&&v| v < intensity).count();
+    weaker as f64 / known.max(1) as f64
+}
+
+/// Index and distance (Å) of the atom nearest to a place, leaving one out.
+#[must_use]
+pub fn nearest_atom(
+    atoms: &Atoms,
+    place: [f64; 3],
+    except: Option<AtomId>,
+) -> Option<(usize, f64)> {
+    atoms
+        .positions
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| Some(atoms.ids[*index]) != except)
+        .map(|(index, &position)| (index, distance_squared(position, place)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(index, squared)| (index, squared.sqrt()))
+}
+
+/// Fits the maximum nearest to a place and describes it as an atom that could be added.
+///
+/// # Errors
+/// When there is no volume, or no maximum within the fit's box.
+pub fn propose(state: &AppState, place: [f64; 3]) -> Result<Ghost, String> {
+    let candidate = fit(state, place)?;
+    let atoms = state.workspace.atoms.as_deref();
+    Ok(Ghost {
+        rank: atoms.map_or(0.0, |a| intensity_rank(a, candidate.intensity)),
+        nearest: atoms.and_then(|a| Some(nearest_atom(a, candidate.position, None)?.1)),
+        candidate,
+    })
+}
+
+fn fit(state: &AppState, place: [f64; 3]) -> Result<Candidate, String> {
+    let volume = state
+        .workspace
+        .volume
+        .as_deref()
+        .ok_or("no volume to fit a maximum in; reconstruct or open one first")?;
+    let params = &state.workspace.project.parameters.trace;
+    crate::trace::refit(volume, place, params).ok_or_else(|| {
+        let [x, y, z] = place;
+        format!(
+            "no maximum of the density within {:.1} Å of ({x:.1}, {y:.1}, {z:.1}) Å",
+            params.box_size
+        )
+    })
+}
+
+/// Adds the ghost to the model.
+///
+/// # Errors
+/// When there is no ghost.
+pub fn accept_ghost(state: &mut AppState) -> Edited {
+    let ghost = state.view.ghost.take().ok_or("no atom is waiting")?;
+    let found = &ghost.candidate;
+    let atom = AtomSnapshot {
+        id: fresh_id(state),
+        position: found.position,
+        species: 0,
+        columns: columns_of(found),
+    };
+    let id = atom.id;
+    let evidence = Evidence {
+        density: Some(found.density),
+        intensity_rank: Some(ghost.rank),
+        nearest: ghost.nearest,
+    };
+    let entry = commit(state, vec![Change::Add(atom)], "Add atom", Some(evidence))?;
+    state.view.selection = [id].into();
+    Ok(entry)
+}
+
+fn columns_of(found: &Candidate) -> BTreeMap<String, f64> {
+    [
+        ("intensity", found.intensity),
+        ("density", found.density),
+        ("sigma_A", found.sigma),
+        ("misfit", found.misfit),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value.is_finite())
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// A name no atom has or ever had: a removed atom's name is its tombstone's.
+fn fresh_id(state: &AppState) -> AtomId {
+    let workspace = &state.workspace;
+    let in_model = workspace.atoms.iter().map(|atoms| atoms.next_id());
+    let in_base = workspace.base_atoms.iter().map(|atoms| atoms.next_id());
+    let in_journal = workspace
+        .edits
+        .entries()
+        .iter()
+        .flat_map(|entry| &entry.changes)
+        .map(|change| AtomId(change.id().0 + 1));
+    in_model
+        .chain(in_base)
+        .chain(in_journal)
+        .max()
+        .unwrap_or(AtomId(0))
+}
+
+/// Removes the selected atoms.
+///
+/// # Errors
+/// When nothing is selected.
+pub fn remove_selected(state: &mut AppState) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let changes: Vec<Change> = indices
+        .iter()
+        .map(|&index| Change::Remove(AtomSnapshot::of(&atoms, index)))
+        .collect();
+    let evidence = match indices.as_slice() {
+        [index] => Some(evidence_of(&atoms, *index)),
+        _ => None,
+    };
+    let label = counted("Remove", changes.len());
+    commit(state, changes, &label, evidence)
+}
+
+fn evidence_of(atoms: &Atoms, index: usize) -> Evidence {
+    let of = |name: &str| {
+        atoms
+            .column(name)
+            .map(|values| values[index])
+            .filter(|v| v.is_finite())
+    };
+    Evidence {
+        density: of("density"),
+        intensity_rank: of("intensity").map(|intensity| intensity_rank(atoms, intensity)),
+        nearest: nearest_atom(atoms, atoms.positions[index], Some(atoms.ids[index])).map(|n| n.1),
+    }
+}
+
+/// Moves one atom.
+///
+/// # Errors
+/// When the atom is not in the model.
+pub fn move_atom(state: &mut AppState, id: AtomId, to: [f64; 3]) -> Edited {
+    let atoms = model(state)?;
+    let index = atoms
+        .index_of(id)
+        .ok_or_else(|| format!("atom #{} is not in the model", id.0))?;
+    let from = atoms.positions[index];
+    moved(state, vec![(id, from, to)], "Move")
+}
+
+/// Shifts the selected atoms.
+///
+/// # Errors
+/// When nothing is selected.
+pub fn nudge_selected(state: &mut AppState, by: [f64; 3]) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let moves = indices
+        .iter()
+        .map(|&index| {
+            let from = atoms.positions[index];
+            (
+                atoms.ids[index],
+                from,
+                std::array::from_fn(|axis| from[axis] + by[axis]),
+            )
+        })
+        .collect();
+    moved(state, moves, "Move")
+}
+
+/// Brings the selected atoms to their fitted maxima; those without one stay.
+///
+/// # Errors
+/// When nothing is selected, or no selected atom has a maximum.
+pub fn refit_selected(state: &mut AppState) -> Edited {
+    /// More would not fit in a frame; a whole model is refined by its own stage.
+    const MOST: usize = 200;
+    let (atoms, indices) = selected(state)?;
+    if indices.len() > MOST {
+        return Err(format!(
+            "{} atoms are selected; at most {MOST} are refitted by hand",
+            indices.len()
+        ));
+    }
+    let mut failed = None;
+    let moves: Vec<_> = indices
+        .iter()
+        .filter_map(|&index| {
+            let from = atoms.positions[index];
+            fit(state, from)
+                .map_err(|why| failed = Some(why))
+                .ok()
+                .map(|found| (atoms.ids[index], from, found.position))
+        })
+        .collect();
+    match (moves.is_empty(), failed) {
+        (true, Some(why)) => Err(why),
+        _ => moved(state, moves, "Refit"),
+    }
+}
+
+fn moved(state: &mut AppState, moves: Vec<(AtomId, [f64; 3], [f64; 3])>, verb: &str) -> Edited {
+    /// Below a thousandth of a picometre nothing has moved: an unchanged drag leaves no step.
+    const STILL: f64 = 1e-5;
+    let changes: Vec<Change> = moves
+        .into_iter()
+        .filter(|(_, from, to)| distance(*from, *to) > STILL)
+        .map(|(id, from, to)| Change::Move { id, from, to })
+        .collect();
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let label = counted(verb, changes.len());
+    commit(state, changes, &label, None)
+}
+
+/// Makes one atom of the two selected ones: the stronger stays, at the maximum fitted between them, or at their
+/// mean weighted by intensity where there is none.
+///
+/// # Errors
+/// When not exactly two atoms are selected.
+pub fn merge_selected(state: &mut AppState) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let [a, b] = indices.as_slice() else {
+        return Err(format!(
+            "merging takes two selected atoms, {} are selected",
+            indices.len()
+        ));
+    };
+    let strength = |index: usize| {
+        atoms
+            .column("intensity")
+            .map(|values| values[index])
+            .filter(|v| v.is_finite() && *v > 0.0)
+            .unwrap_or(1.0)
+    };
+    let (keep, drop) = if strength(*a) >= strength(*b) {
+        (*a, *b)
+    } else {
+        (*b, *a)
+    };
+    let share = strength(keep) / (strength(keep) + strength(drop));
+    let (from, other) = (atoms.positions[keep], atoms.positions[drop]);
+    let mean: [f64; 3] =
+        std::array::from_fn(|axis| share * from[axis] + (1.0 - share) * other[axis]);
+    let to = fit(state, mean).map_or(mean, |found| found.position);
+    let evidence = Evidence {
+        nearest: Some(distance(from, other)),
+        ..Evidence::default()
+    };
+    let id = atoms.ids[keep];
+    let changes = vec![
+        Change::Remove(AtomSnapshot::of(&atoms, drop)),
+        Change::Move { id, from, to },
+    ];
+    let entry = commit(state, changes, "Merge two atoms", Some(evidence))?;
+    state.view.selection = [id].into();
+    Ok(entry)
+}
+
+/// Gives the selected atoms a species.
+///
+/// # Errors
+/// When nothing is selected or the species does not exist.
+pub fn relabel_selected(state: &mut AppState, species: u16) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let name = atoms
+        .species_names
+        .get(usize::from(species))
+        .ok_or_else(|| format!("the model has no species number {species}"))?
+        .clone();
+    let changes: Vec<Change> = indices
+        .iter()
+        .filter(|&&index| atoms.species[index] != species)
+        .map(|&index| Change::Species {
+            id: atoms.ids[index],
+            from: atoms.species[index],
+            to: species,
+        })
+        .collect();
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let label = format!("{} as {name}", counted("Label", changes.len()));
+    commit(state, changes, &label, None)
+}
+
+/// Takes the last edit back.
+///
+/// # Errors
+/// Never; the signature is that of every edit.
+pub fn undo(state: &mut AppState) -> Edited {
+    step(state, true)
+}
+
+/// Makes the last undone edit again.
+///
+/// # Errors
+/// Never; the signature is that of every edit.
+pub fn redo(state: &mut AppState) -> Edited {
+    step(state, false)
+}
+
+fn step(state: &mut AppState, undo: bool) -> Edited {
+    let workspace = &mut state.workspace;
+    let Some(atoms) = workspace.atoms.as_mut() else {
+        return Ok(None);
+    };
+    let atoms = Arc::make_mut(atoms);
+    let entry = if undo {
+        workspace.edits.undo(atoms)
+    } else {
+        workspace.edits.redo(atoms)
+    };
+    let entry = entry.cloned();
+    if let Some(entry) = &entry {
+        // What came back is what the user wants to look at.
+        let ids: Vec<AtomId> = entry.changes.iter().map(Change::id).collect();
+        state.view.selection = ids.into_iter().collect();
+        state.workspace.mark_stale(Stage::Analyze, EDITED);
+        state.touch();
+        state.make_view_valid();
+    }
+    Ok(entry)
+}
+
+fn counted(verb: &str, count: usize) -> String {
+    match count {
+        1 => format!("{verb} atom"),
+        n => format!("{verb} {n} atoms"),
+    }
+}
+
+fn model(state: &AppState) -> Result<Arc<Atoms>, String> {
+    state
+        .workspace
+        .atoms
+        .clone()
+        .ok_or_else(|| "no atoms yet; trace the volume or open a model first".to_owned())
+}
+
+fn selected(state: &AppState) -> Result<(Arc<Atoms>, Vec<usize>), String> {
+    let atoms = model(state)?;
+    let indices: Vec<usize> = state
+        .view
+        .selection
+        .iter()
+        .filter_map(|&id| atoms.index_of(id))
+        .collect();
+    if indices.is_empty() {
+        return Err("no atom is selected; click one first".to_owned());
+    }
+    Ok((atoms, indices))
+}
+
+fn commit(
+    state: &mut AppState,
+    changes: Vec<Change>,
+    label: &str,
+    evidence: Option<Evidence>,
+) -> Edited {
+    let workspace = &mut state.workspace;
+    let trace = &workspace.project.parameters.trace;
+    let atoms = workspace
+        .atoms
+        .get_or_insert_with(|| Arc::new(empty_model(trace)));
+    if workspace.base_atoms.is_none() {
+        // A model begun by hand replays on nothing.
+        workspace.base_atoms = Some(Arc::clone(atoms));
+    }
+    let reason = state.reason.trim();
+    let entry = workspace
+        .edits
+        .apply(Arc::make_mut(atoms), changes, label, reason, evidence)
+        .map_err(|conflict| conflict.to_string())?
+        .clone();
+    state.workspace.mark_stale(Stage::Analyze, EDITED);
+    state.touch();
+    state.make_view_valid();
+    Ok(Some(entry))
+}
+
+fn empty_model(params: &TraceParams) -> Atoms {
+    let mut atoms = Atoms {
+        species_names: params.species_names.clone(),
+        ..Atoms::default()
+    };
+    for (name, unit) in [
+        ("intensity", ""),
+        ("density", ""),
+        ("sigma_A", "Å"),
+        ("misfit", ""),
+    ] {
+        atoms.set_column(name, unit, Vec::new());
+    }
+    atoms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_atoms(positions: &[[f64; 3]]) -> AppState {
+        let mut state = AppState::default();
+        let mut atoms = Atoms::from_positions(positions.to_vec(), "Zr");
+        let intensities = (0..positions.len()).map(|i| 1.0 + i as f64).collect();
+        atoms.set_column("intensity", "", intensities);
+        state.workspace.base_atoms = Some(Arc::new(atoms.clone()));
+        state.workspace.atoms = Some(Arc::new(atoms));
+        state
+    }
+
+    fn select(state: &mut AppState, ids: &[u64]) {
+        state.view.selection = ids.iter().map(|&id| AtomId(id)).collect();
+    }
+
+    #[test]
+    fn removing_and_undoing_gives_the_same_arrays_and_leaves_the_traced_model_alone() {
+        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]);
+        let before = state.workspace.atoms.as_deref().cloned();
+        state.reason = "ghost of a neighbour".to_owned();
+        select(&mut state, &[1]);
+        let entry = remove_selected(&mut state).unwrap().unwrap();
+        assert_eq!(entry.reason, "ghost of a neighbour");
+        assert_eq!(entry.evidence.unwrap().nearest, Some(3.0));
+        assert_eq!(state.workspace.atoms.as_ref().unwrap().len(), 2);
+        assert_eq!(state.workspace.base_atoms.as_deref(), before.as_ref());
+        assert!(
+            state.view.selection.is_empty(),
+            "a gone atom is not selected"
+        );
+        undo(&mut state).unwrap();
+        assert_eq!(state.workspace.atoms.as_deref(), before.as_ref());
+        redo(&mut state).unwrap();
+        assert_eq!(state.workspace.edits.counts().removed, 1);
+    }
+
+    #[test]
+    fn a_new_atom_never_takes_a_removed_atoms_name() {
+        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0]]);
+        select(&mut state, &[1]);
+        remove_selected(&mut state).unwrap();
+        assert_eq!(fresh_id(&state), AtomId(2));
+    }
+
+    #[test]
+    fn merging_keeps_the_stronger_atom_at_the_weighted_mean() {
+        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0]]);
+        select(&mut state, &[0, 1]);
+        merge_selected(&mut state).unwrap();
+        let atoms = state.workspace.atoms.as_ref().unwrap();
+        assert_eq!(atoms.ids, [AtomId(1)]);
+        // Intensities 1 and 2: two thirds of the way from the weaker to the stronger.
+        assert!((atoms.positions[0][0] - 2.0).abs() < 1e-12);
+        undo(&mut state).unwrap();
+        assert_eq!(state.workspace.atoms.as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_drag_that_ends_where_it_began_leaves_no_step() {
+        let mut state = with_atoms(&[[1.0, 2.0, 3.0]]);
+        assert_eq!(move_atom(&mut state, AtomId(0), [1.0, 2.0, 3.0]), Ok(None));
+        assert!(!state.workspace.edits.can_undo());
+    }
+
+    #[test]
+    fn edits_without_what_they_need_say_so() {
+        let mut state = AppState::default();
+        assert!(
+            remove_selected(&mut state)
+                .unwrap_err()
+                .contains("no atoms")
+        );
+        assert!(propose(&state, [0.0; 3]).unwrap_err().contains("no volume"));
+        let mut state = with_atoms(&[[0.0; 3]]);
+        assert!(merge_selected(&mut state).unwrap_err().contains("selected"));
+        select(&mut state, &[0]);
+        assert!(merge_selected(&mut state).unwrap_err().contains("two"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The figures of the tray, remade only when what they show has changed.
+
+use super::state::AppState;
+use crate::figures::{Figure, plots};
+use std::sync::Arc;
+
+/// What a figure was made from; equal keys mean an equal figure.
+#[derive(Debug, Default, PartialEq)]
+struct Key {
+    iterations: (usize, Option<f64>),
+    traced: usize,
+    threshold: Option<f64>,
+    analyzed: usize,
+    boo_threshold: f64,
+}
+
+/// The figures there are, in the order of the tray.
+#[derive(Debug, Default)]
+pub struct FigureCache {
+    key: Key,
+    run: Vec<Figure>,
+    trace: Vec<Figure>,
+    analysis: Vec<Figure>,
+}
+
+/// Identity of shared data: it is never changed once published.
+fn identity<T>(data: Option<&Arc<T>>) -> usize {
+    data.map_or(0, |data| Arc::as_ptr(data).addr())
+}
+
+impl FigureCache {
+    /// Remakes what is out of date.
+    pub fn update(&mut self, state: &AppState) {
+        let workspace = &state.workspace;
+        let iterations = &state.live.iterations;
+        let analyze = &workspace.project.parameters.analyze;
+        let traced = workspace.traced.as_ref();
+        let threshold = traced.map(|t| state.view.dragged_threshold.unwrap_or(t.threshold));
+        let key = Key {
+            iterations: (iterations.len(), iterations.last().map(|i| i.r1)),
+            traced: identity(traced),
+            threshold,
+            analyzed: identity(workspace.analyzed.as_ref()),
+            boo_threshold: analyze.boo_threshold,
+        };
+        if key.iterations != self.key.iterations || self.run.is_empty() {
+            self.run = vec![plots::r1_figure(iterations)];
+            if let Some(last) = iterations.last() {
+                self.run.push(plots::r_per_tilt_figure(&last.r1_per_tilt));
+            }
+        }
+        if (key.traced, key.threshold) != (self.key.traced, self.key.threshold) {
+            self.trace = traced
+                .zip(threshold)
+                .map(|(traced, threshold)| plots::intensity_figure(traced, threshold))
+                .into_iter()
+                .collect();
+        }
+        if (key.analyzed, key.boo_threshold) != (self.key.analyzed, self.key.boo_threshold) {
+            self.analysis = workspace
+                .analyzed
+                .as_ref()
+                .map(|analyzed| plots::analysis_figures(analyzed, analyze))
+                .unwrap_or_default();
+        }
+        self.key = key;
+    }
+
+    /// Every figure there is.
+    pub fn all(&self) -> impl Iterator<Item = &Figure> {
+        self.run.iter().chain(&self.trace).chain(&self.analysis)
+    }
+
+    /// A figure by its id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&Figure> {
+        self.all().find(|figure| figure.id == id)
+    }
+}

@@ -1,0 +1,37 @@
+//! Background and alignment.
+
+use super::{fact, run_row, section};
+use crate::project::Stage;
+use crate::ui::actions::Actions;
+use crate::ui::state::AppState;
+use eframe::egui::Ui;
+
+/// Draws the panel.
+pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let workspace = &state.workspace;
+    ui.label(
+        "Subtracts the background round the particle and aligns the tilts by their common line and centre of mass. \
+         Skip it when the series was prepared elsewhere.",
+    );
+    if let Some(series) = &workspace.series {
+        ui.add_space(4.0);
+        fact(ui, "Series", format!("{} tilts", series.len()));
+        fact(
+            ui,
+            "State",
+            if workspace.prepared.is_some() {
+                "prepared; reconstruction uses it"
+            } else {
+                "as read"
+            },
+        );
+    }
+    section(ui, "Run");
+    run_row(
+        ui,
+        state,
+        Stage::Prepare,
+        workspace.prepared.is_some(),
+        actions,
+    );
+}

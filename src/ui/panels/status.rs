@@ -1,0 +1,72 @@
+//! The line at the bottom: where, what density, which atom, how many, and always the hand edits.
+
+use super::{signed, thousands};
+use crate::ui::editing::nearest_atom;
+use crate::ui::state::AppState;
+use eframe::egui::{self, Ui};
+
+/// Draws the status bar.
+pub fn ui(ui: &mut Ui, state: &AppState) {
+    ui.horizontal_centered(|ui| {
+        ui.spacing_mut().item_spacing.x = 18.0;
+        let workspace = &state.workspace;
+        let (place, what) = match state.view.cursor {
+            Some(place) => (place, "Under the pointer"),
+            None => (state.view.crosshair, "At the crosshair"),
+        };
+        if !state.is_empty() {
+            let [x, y, z] = place.map(|v| signed(v, 1));
+            fixed(ui, 176.0, format!("x {x}  y {y}  z {z} Å")).on_hover_text(what);
+        }
+        if let Some(volume) = state.shown_volume() {
+            let density = volume.density_at(place);
+            fixed(ui, 104.0, format!("density {density:.3}"))
+                .on_hover_text("Counts per voxel, interpolated");
+        }
+        if let Some(atoms) = &workspace.atoms {
+            if let Some((index, apart)) = nearest_atom(atoms, place, None) {
+                let text = format!(
+                    "atom #{} {}  {apart:.2} Å away",
+                    atoms.ids[index].0,
+                    atoms.species_name(index)
+                );
+                fixed(ui, 190.0, text);
+            }
+            ui.label(format!("{} atoms", thousands(atoms.len())));
+            let traced = workspace
+                .base_atoms
+                .as_ref()
+                .map_or(atoms.len(), |a| a.len());
+            ui.label(workspace.edits.counts().sentence(traced))
+                .on_hover_text("Net of what was undone, in percent of the traced atoms");
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 18.0;
+            let engine = workspace
+                .reconstructed
+                .as_ref()
+                .map_or_else(default_engine, |run| run.engine.clone());
+            ui.add(egui::Label::new(egui::RichText::new(engine).weak()).truncate())
+                .on_hover_text("What reconstructions run on");
+        });
+    });
+}
+
+fn default_engine() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("CPU, {threads} threads")
+}
+
+/// A label of fixed width, so that moving numbers do not shake the line.
+fn fixed(ui: &mut Ui, width: f32, text: String) -> egui::Response {
+    let height = ui.available_height();
+    ui.allocate_ui_with_layout(
+        egui::vec2(width, height),
+        egui::Layout::left_to_right(egui::Align::Center),
+        |ui| {
+            ui.set_min_width(width);
+            ui.add(egui::Label::new(text).extend())
+        },
+    )
+    .inner
+}

@@ -1,0 +1,132 @@
+//! The tray of plots at the bottom: the figures that are exported, the journal, and the log.
+
+use super::correct::journal_row;
+use crate::ui::actions::{Action, Actions};
+use crate::ui::embed::Views;
+use crate::ui::figure_cache::FigureCache;
+use crate::ui::state::{AppState, Severity};
+use eframe::egui::{self, RichText, Ui};
+
+/// View state of the tray.
+#[derive(Default)]
+pub struct Tray {}
+
+/// Tabs in order: id, name, what fills it.
+const TABS: [(&str, &str, &str); 8] = [
+    ("r1", "R(k)", "a reconstruction"),
+    ("r_per_tilt", "R per tilt", "a reconstruction"),
+    ("intensity", "Intensity", "tracing"),
+    ("pdf", "PDF", "an analysis"),
+    ("boo", "BOO", "an analysis"),
+    ("boo_histogram", "BOO histogram", "an analysis"),
+    ("rho_n", "ρ_N", "an analysis"),
+    ("oxidation", "Oxidation", "an analysis"),
+];
+
+impl Tray {
+    /// Draws the tray.
+    pub fn ui(
+        &mut self,
+        ui: &mut Ui,
+        state: &AppState,
+        figures: &FigureCache,
+        views: &mut Views,
+        actions: &mut Actions,
+    ) {
+        let open = state.view.plot.as_str();
+        ui.horizontal(|ui| {
+            for (id, name, _) in TABS {
+                let there =
+                    figures.find(id).is_some() && (id != "r1" || !state.live.iterations.is_empty());
+                let text = if there {
+                    RichText::new(name)
+                } else {
+                    RichText::new(name).weak()
+                };
+                tab(ui, open, id, text, actions);
+            }
+            let edits = state.workspace.edits.entries().len();
+            let text = match edits {
+                0 => "Edits".to_owned(),
+                n => format!("Edits {n}"),
+            };
+            tab(ui, open, "edits", RichText::new(text), actions);
+            tab(ui, open, "log", RichText::new("Log"), actions);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if figures.find(open).is_some()
+                    && ui
+                        .button("Export…")
+                        .on_hover_text("Write this figure as SVG, PNG or CSV")
+                        .clicked()
+                {
+                    actions.push(Action::ExportFigure(open.to_owned()));
+                }
+                if !state.view.brushed.is_empty()
+                    && ui
+                        .button(format!("{} atoms lit", state.view.brushed.len()))
+                        .on_hover_text("Put the light out")
+                        .clicked()
+                {
+                    actions.push(Action::Brush(Vec::new()));
+                }
+            });
+        });
+        ui.separator();
+        match open {
+            "log" => log_ui(ui, state),
+            "edits" => edits_ui(ui, state, actions),
+            id => match figures.find(id) {
+                Some(figure) => views.figure(ui, figure, ui.available_height(), state, actions),
+                None => {
+                    let fills = TABS
+                        .iter()
+                        .find(|(tab, ..)| *tab == id)
+                        .map_or("an analysis", |(_, _, fills)| fills);
+                    ui.centered_and_justified(|ui| {
+                        ui.weak(format!("This plot comes with {fills}"));
+                    });
+                }
+            },
+        }
+    }
+}
+
+fn tab(ui: &mut Ui, open: &str, id: &str, text: RichText, actions: &mut Actions) {
+    if ui.selectable_label(open == id, text).clicked() {
+        actions.push(Action::ShowPlot(id.to_owned()));
+    }
+}
+
+fn log_ui(ui: &mut Ui, state: &AppState) {
+    if state.log.is_empty() {
+        ui.weak("What was done, and how long it took, is written here.");
+    }
+    egui::ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .stick_to_bottom(true)
+        .show_rows(ui, 18.0, state.log.len(), |ui, rows| {
+            for line in &state.log[rows] {
+                let color = match line.severity {
+                    Severity::Info => ui.visuals().text_color(),
+                    Severity::Warning => ui.visuals().warn_fg_color,
+                    Severity::Error => ui.visuals().error_fg_color,
+                };
+                ui.add(egui::Label::new(RichText::new(&line.text).color(color)).truncate());
+            }
+        });
+}
+
+fn edits_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let entries = state.workspace.edits.entries();
+    if entries.is_empty() {
+        ui.weak("No edits by hand yet. Select an atom and press X, or point at a missing one and press A.");
+    }
+    egui::ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .stick_to_bottom(true)
+        .show_rows(ui, 20.0, entries.len(), |ui, rows| {
+            for entry in &entries[rows] {
+                journal_row(ui, entry, actions);
+            }
+        });
+}

@@ -1,0 +1,618 @@
+//! Runs the actions of a frame: one `match` per area. This is the only place that changes the document, submits
+//! jobs or talks to the window system.
+
+use super::actions::{Action, ViewChange};
+use super::app::App;
+use super::dialogs::{Ask, ExportKind};
+use super::editing::{self, Edited};
+use super::state::{AppState, Severity, Tool, ViewKind};
+use crate::jobs::{Export, Job, OpenHints};
+use crate::model::{TiltSeries, center_index};
+use crate::project::Stage;
+use eframe::egui;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What an area does with an action that is not its own.
+type Rest = Option<Action>;
+
+impl App {
+    /// Runs one action.
+    pub fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        let rest = self
+            .perform_window(ctx, action)
+            .and_then(|action| self.perform_files(ctx, action))
+            .and_then(|action| self.perform_jobs(action))
+            .and_then(|action| self.perform_parameters(action))
+            .and_then(|action| self.perform_edits(action))
+            .and_then(|action| self.perform_view(action));
+        debug_assert!(rest.is_none(), "no area performs {rest:?}");
+    }
+
+    fn perform_window(&mut self, ctx: &egui::Context, action: Action) -> Rest {
+        let state = &mut self.state;
+        match action {
+            Action::TogglePalette => state.palette = !state.palette,
+            Action::ToggleHelp => state.help = !state.help,
+            Action::ToggleTheme => state.view.dark = !state.view.dark,
+            Action::DefaultLayout => {
+                state.view.maximized = None;
+                self.layout.restore();
+            }
+            Action::Maximize(kind) => {
+                let shown = state.view.maximized;
+                state.view.maximized = (shown != Some(kind)).then_some(kind);
+                state.view.active = kind;
+            }
+            Action::Copy(text) => {
+                ctx.copy_text(text);
+                state.toast(Severity::Info, "copied to the clipboard");
+            }
+            Action::Quit => {
+                if self.may_lose(Action::Quit) {
+                    self.closing = true;
+                    ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+                }
+            }
+            Action::Unsaved { save } => {
+                let Some(action) = self.state.unsaved.take() else {
+                    return None;
+                };
+                if save {
+                    self.after_save = Some(*action);
+                    self.perform(ctx, Action::Save);
+                } else {
+                    self.state.workspace.modified = false;
+                    self.perform(ctx, *action);
+                }
+            }
+            Action::DropQuestion => {
+                state.question = None;
+                state.unsaved = None;
+                self.after_save = None;
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Whether an action that replaces the document may go on now; asks first when something is unsaved.
+    fn may_lose(&mut self, action: Action) -> bool {
+        if self.state.workspace.modified && !self.state.is_empty() {
+            self.state.unsaved = Some(Box::new(action));
+            return false;
+        }
+        true
+    }
+
+    fn perform_files(&mut self, ctx: &egui::Context, action: Action) -> Rest {
+        match action {
+            Action::NewProject => {
+                if self.may_lose(Action::NewProject) {
+                    self.state.replace_document(Default::default());
+                }
+            }
+            Action::Demo => {
+                if self.may_lose(Action::Demo) {
+                    self.state.replace_document(Default::default());
+                    self.submit(Job::Demo);
+                }
+            }
+            Action::OpenDialog => self.dialogs.open(ctx, Ask::Open),
+            Action::OpenFolderDialog => self.dialogs.open(ctx, Ask::OpenFolder),
+            Action::OpenByPath => self.dialogs.open_by_path(),
+            Action::Open(paths, hints) => self.open(paths, hints),
+            Action::Save => match self.state.workspace.path.clone() {
+                Some(path) => self.save_to(path),
+                None => self.dialogs.save(&self.state, Ask::SaveProject),
+            },
+            Action::SaveAs => self.dialogs.save(&self.state, Ask::SaveProject),
+            Action::ExportAtoms => self.ask_export(ExportKind::Atoms),
+            Action::ExportVolume => self.ask_export(ExportKind::Volume),
+            Action::ExportSeries => self.ask_export(ExportKind::Series),
+            Action::ExportAnalysis => self.ask_export(ExportKind::Analysis),
+            Action::ExportReport => self.ask_export(ExportKind::Report),
+            Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
+            Action::RecoverYes => {
+                if let Some(recovery) = self.state.recovery.take() {
+                    self.open(vec![recovery.path], OpenHints::default());
+                }
+            }
+            Action::RecoverNo => self.state.recovery = None,
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn ask_export(&mut self, what: ExportKind) {
+        self.dialogs.save(&self.state, Ask::Export(what));
+    }
+
+    fn open(&mut self, paths: Vec<PathBuf>, hints: OpenHints) {
+        // A model or a volume may stand beside what is there; a project replaces it.
+        let replaces = paths
+            .iter()
+            .any(|path| path.extension().is_some_and(|end| end == "aetlas"));
+        if replaces && !self.may_lose(Action::Open(paths.clone(), hints.clone())) {
+            return;
+        }
+        self.state.opening = (paths.clone(), hints.clone());
+        self.state.question = None;
+        self.submit(Job::Open { paths, hints });
+    }
+
+    fn save_to(&mut self, path: PathBuf) {
+        let workspace = Box::new(self.state.workspace.clone());
+        self.saving = Some(self.state.revision);
+        self.submit(Job::SaveProject { workspace, path });
+    }
+
+    /// Goes on with a path that was asked for.
+    pub(super) fn take_paths(&mut self, ask: Ask, paths: Vec<PathBuf>) {
+        let Some(first) = paths.first().cloned() else {
+            return;
+        };
+        match ask {
+            Ask::Open | Ask::OpenFolder => self.open(paths, OpenHints::default()),
+            Ask::SaveProject => {
+                let path = match first.extension() {
+                    Some(_) => first,
+                    None => first.with_extension("aetlas"),
+                };
+                self.save_to(path);
+            }
+            Ask::Export(kind) => match self.export_of(&kind) {
+                Some(what) => self.submit(Job::Export { what, path: first }),
+                None => self.state.toast(
+                    Severity::Warning,
+                    "what was to be exported is no longer there",
+                ),
+            },
+        }
+    }
+
+    fn export_of(&self, kind: &ExportKind) -> Option<Export> {
+        let workspace = &self.state.workspace;
+        Some(match kind {
+            ExportKind::Volume => Export::Volume(Arc::clone(self.state.shown_volume()?)),
+            ExportKind::Series => Export::Series(Arc::clone(workspace.best_series()?)),
+            ExportKind::Atoms => Export::Atoms(Arc::clone(workspace.atoms.as_ref()?)),
+            ExportKind::Figure(id) => Export::Figure(Box::new(self.figures.find(id)?.clone())),
+            ExportKind::Analysis => Export::Analysis(Arc::clone(workspace.analyzed.as_ref()?)),
+            ExportKind::Report => Export::Report(Box::new(workspace.clone())),
+        })
+    }
+
+    fn perform_jobs(&mut self, action: Action) -> Rest {
+        match action {
+            Action::Submit(job) => self.submit(*job),
+            Action::RunStage(stage) => match job_of(&self.state, stage) {
+                Ok(job) => self.submit(job),
+                Err(why) => self
+                    .state
+                    .toast(Severity::Warning, format!("{}: {why}", stage.name())),
+            },
+            Action::Resume => match resume_job(&self.state) {
+                Ok(job) => self.submit(job),
+                Err(why) => self.state.toast(Severity::Warning, why),
+            },
+            Action::Auto => match &self.state.workspace.series {
+                Some(series) if series.pixel_size.is_some() => {
+                    let job = Job::Auto {
+                        series: Arc::clone(series),
+                        species: None,
+                        spacing: None,
+                        skip: Vec::new(),
+                        truth: self.state.workspace.truth.clone(),
+                    };
+                    self.submit(job);
+                }
+                _ => self.state.toast(
+                    Severity::Warning,
+                    "Auto: needs a tilt series with its pixel size",
+                ),
+            },
+            Action::Stop(how) => {
+                if let Some(job) = &self.state.job {
+                    self.worker.stop(job.id, how);
+                }
+            }
+            Action::Pause(paused) => {
+                if let Some(job) = &mut self.state.job {
+                    job.paused = paused;
+                    self.worker.set_paused(job.id, paused);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn perform_parameters(&mut self, action: Action) -> Rest {
+        let state = &mut self.state;
+        let parameters = &mut state.workspace.project.parameters;
+        match action {
+            Action::SetPrepare(params) => parameters.prepare = params,
+            Action::SetReconstruct(params) => parameters.reconstruct = params,
+            Action::SetTrace(params) => parameters.trace = params,
+            Action::SetAnalyze(params) => parameters.analyze = params,
+            Action::ApplyThreshold(threshold) => {
+                parameters.trace.threshold = Some(threshold);
+                state.view.dragged_threshold = None;
+                state.touch();
+                self.perform_jobs(Action::RunStage(Stage::Trace));
+                return None;
+            }
+            Action::SetPixelSize(pixel_size) => {
+                state.workspace.project.pixel_size = Some(pixel_size);
+                change_series(state, |series| series.pixel_size = Some(pixel_size));
+            }
+            Action::SetAngles(tilt, angles) => change_series(state, |series| {
+                if let Some(place) = series.angles.get_mut(tilt) {
+                    *place = angles;
+                }
+            }),
+            Action::SetAllAngles(angles) => {
+                let tilts = state.workspace.series.as_ref().map_or(0, |s| s.len());
+                if angles.len() == tilts {
+                    change_series(state, |series| series.angles = angles);
+                } else {
+                    state.toast(
+                        Severity::Error,
+                        format!(
+                            "the table holds {} angles, the series {tilts} images",
+                            angles.len()
+                        ),
+                    );
+                    return None;
+                }
+            }
+            Action::MirrorAngles => change_series(state, |series| {
+                for angles in &mut series.angles {
+                    angles.theta = -angles.theta;
+                }
+            }),
+            Action::IncludeTilt(tilt, included) => {
+                change_series(state, |series| {
+                    if let Some(place) = series.included.get_mut(tilt) {
+                        *place = included;
+                    }
+                });
+                if let Some(series) = &state.workspace.series {
+                    state.workspace.project.excluded_tilts =
+                        (0..series.len()).filter(|&i| !series.included[i]).collect();
+                }
+            }
+            other => return Some(other),
+        }
+        self.state.touch();
+        None
+    }
+
+    fn perform_edits(&mut self, action: Action) -> Rest {
+        let state = &mut self.state;
+        let edited = match action {
+            Action::ProposeAtom(place) => {
+                propose(state, place);
+                return None;
+            }
+            Action::ProposeHere => {
+                let place = state.view.cursor.unwrap_or(state.view.crosshair);
+                propose(state, place);
+                return None;
+            }
+            Action::SetGhost(ghost) => {
+                state.view.ghost = *ghost;
+                return None;
+            }
+            Action::RejectGhost => {
+                state.view.ghost = None;
+                return None;
+            }
+            Action::SetReason(reason) => {
+                state.reason = reason;
+                return None;
+            }
+            Action::AcceptGhost => editing::accept_ghost(state),
+            Action::RemoveSelected => editing::remove_selected(state),
+            Action::MoveAtom(id, to) => editing::move_atom(state, id, to),
+            Action::NudgeSelected(by) => editing::nudge_selected(state, by),
+            Action::RefitSelected => editing::refit_selected(state),
+            Action::MergeSelected => editing::merge_selected(state),
+            Action::RelabelSelected(species) => editing::relabel_selected(state, species),
+            Action::Undo => editing::undo(state),
+            Action::Redo => editing::redo(state),
+            other => return Some(other),
+        };
+        self.finish_edit(edited);
+        None
+    }
+
+    fn finish_edit(&mut self, edited: Edited) {
+        match edited {
+            Ok(Some(entry)) => (self.on_edit)(&self.state.workspace, &entry),
+            Ok(None) => {}
+            Err(why) => self.state.toast(Severity::Warning, why),
+        }
+    }
+
+    fn perform_view(&mut self, action: Action) -> Rest {
+        let state = &mut self.state;
+        let view = &mut state.view;
+        match action {
+            Action::View(change) => change_view(state, change),
+            Action::ShowStage(stage) => view.stage = stage,
+            Action::ShowPlot(plot) => view.plot = plot,
+            Action::SetTool(tool) => {
+                view.tool = tool;
+                view.ghost = None;
+            }
+            Action::SetColorBy(color_by) => view.color_by = color_by,
+            Action::Select(ids, adds) => {
+                if !adds {
+                    view.selection.clear();
+                }
+                for id in ids {
+                    // Shift-click on a selected atom takes it out again.
+                    if !view.selection.insert(id) && adds {
+                        view.selection.remove(&id);
+                    }
+                }
+            }
+            Action::Brush(ids) => view.brushed = ids.into_iter().collect(),
+            Action::MoveCrosshair(place) => state.view.crosshair = clamped(state, place),
+            Action::ShowTilt(tilt) => {
+                view.tilt = tilt;
+                state.make_view_valid();
+            }
+            Action::StepSlice(steps) => step_slice(state, steps),
+            Action::StepInPlane(right, up) => {
+                if let Some(action) = step_in_plane(state, right, up) {
+                    return self.perform_edits(action);
+                }
+            }
+            Action::ScaleSlab(factor) => {
+                view.density_slab = (view.density_slab * factor).clamp(0.1, 1000.0);
+                view.atom_slab = (view.atom_slab * factor).clamp(0.1, 1000.0);
+            }
+            Action::FocusAtom(id) => focus_atom(state, id),
+            Action::ShowDoubtful(at) => show_doubtful(state, at),
+            Action::StepDoubtful(by) => step_doubtful(state, by),
+            Action::SettleDoubtful => settle_doubtful(state),
+            Action::Confirm => {
+                if view.ghost.is_some() {
+                    return self.perform_edits(Action::AcceptGhost);
+                }
+                settle_doubtful(state);
+            }
+            Action::Cancel => cancel(state),
+            Action::CycleView => {
+                let shown: Vec<ViewKind> = ViewKind::ALL.to_vec();
+                let at = shown.iter().position(|&k| k == view.active).unwrap_or(0);
+                view.active = shown[(at + 1) % shown.len()];
+                if view.maximized.is_some() {
+                    view.maximized = Some(view.active);
+                }
+                self.layout.show(view.active);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+fn propose(state: &mut AppState, place: [f64; 3]) {
+    match editing::propose(state, place) {
+        Ok(ghost) => {
+            state.view.crosshair = ghost.candidate.position;
+            state.view.ghost = Some(ghost);
+            state.view.stage = Stage::Correct;
+        }
+        Err(why) => state.toast(Severity::Warning, why),
+    }
+}
+
+fn change_series(state: &mut AppState, change: impl FnOnce(&mut TiltSeries)) {
+    let Some(series) = state.workspace.series.as_mut() else {
+        return;
+    };
+    // Published data is never changed: a series that a job or a view still holds is copied first.
+    change(Arc::make_mut(series));
+}
+
+fn change_view(state: &mut AppState, change: ViewChange) {
+    let view = &mut state.view;
+    match change {
+        ViewChange::DensitySlab(thickness) => view.density_slab = thickness,
+        ViewChange::AtomSlab(thickness) => view.atom_slab = thickness,
+        ViewChange::ShowAtoms(show) => view.show_atoms = show,
+        ViewChange::DensityMap(map) => view.density_map = map,
+        ViewChange::QuantityMap(map) => view.quantity_map = map,
+        ViewChange::DensityContrast(limits) => view.density_contrast = limits,
+        ViewChange::ImagePercentiles(limits) => view.image_percentiles = limits,
+        ViewChange::Playing(playing) => view.playing = playing,
+        ViewChange::TiltPicture(picture) => view.tilt_picture = picture,
+        ViewChange::ShowVolume(show) => view.show_volume = show,
+        ViewChange::IsoLevel(level) => view.iso_level = level,
+        ViewChange::Clip(clip) => view.clip = clip,
+        ViewChange::DraggedThreshold(threshold) => view.dragged_threshold = threshold,
+        ViewChange::Cursor(place) => view.cursor = place,
+        ViewChange::Active(kind) => view.active = kind,
+    }
+}
+
+/// A place brought into the volume (or left as it is without one).
+fn clamped(state: &AppState, place: [f64; 3]) -> [f64; 3] {
+    let Some(volume) = state.shown_volume() else {
+        return place;
+    };
+    let size = volume.size();
+    std::array::from_fn(|axis| {
+        let center = center_index(size[axis]) as f64;
+        let last = size[axis].saturating_sub(1) as f64;
+        place[axis].clamp(
+            -center * volume.pixel_size,
+            (last - center) * volume.pixel_size,
+        )
+    })
+}
+
+fn voxel_size(state: &AppState) -> f64 {
+    state.shown_volume().map_or(1.0, |volume| volume.pixel_size)
+}
+
+fn step_slice(state: &mut AppState, steps: isize) {
+    let Some([.., normal]) = state.view.active.axes() else {
+        if state.view.active == ViewKind::Tilt {
+            step_tilt(state, steps);
+        }
+        return;
+    };
+    let mut place = state.view.crosshair;
+    place[normal] += steps as f64 * voxel_size(state);
+    state.view.crosshair = clamped(state, place);
+}
+
+fn step_tilt(state: &mut AppState, steps: isize) {
+    state.view.tilt = state.view.tilt.saturating_add_signed(steps);
+    state.make_view_valid();
+}
+
+/// Moves the crosshair, or gives the nudge of the selected atoms back as an edit.
+fn step_in_plane(state: &mut AppState, right: isize, up: isize) -> Option<Action> {
+    /// A nudge is a tenth of a voxel; the crosshair moves by whole ones.
+    const NUDGE_VOX: f64 = 0.1;
+    if state.view.active == ViewKind::Tilt {
+        step_tilt(state, right - up);
+        return None;
+    }
+    let [across, along, _] = state.view.active.axes().unwrap_or([0, 1, 2]);
+    let nudges = state.view.tool == Tool::Move && !state.view.selection.is_empty();
+    let step = voxel_size(state) * if nudges { NUDGE_VOX } else { 1.0 };
+    let mut by = [0.0; 3];
+    by[across] += right as f64 * step;
+    by[along] += up as f64 * step;
+    if nudges {
+        return Some(Action::NudgeSelected(by));
+    }
+    let from = state.view.crosshair;
+    state.view.crosshair = clamped(state, std::array::from_fn(|axis| from[axis] + by[axis]));
+    None
+}
+
+fn focus_atom(state: &mut AppState, id: crate::model::AtomId) {
+    let Some(atoms) = &state.workspace.atoms else {
+        return;
+    };
+    if let Some(index) = atoms.index_of(id) {
+        state.view.crosshair = atoms.positions[index];
+        state.view.selection = [id].into();
+    }
+}
+
+fn show_doubtful(state: &mut AppState, at: usize) {
+    let Some(place) = state.doubtful.get(at) else {
+        return;
+    };
+    state.view.crosshair = place.position;
+    state.view.selection = place.atoms.iter().copied().collect();
+    state.view.ghost = None;
+    state.view.stage = Stage::Correct;
+    state.doubtful_at = Some(at);
+    state.make_view_valid();
+}
+
+fn step_doubtful(state: &mut AppState, by: isize) {
+    let count = state.doubtful.len() as isize;
+    if count == 0 {
+        return;
+    }
+    let at = match state.doubtful_at {
+        None if by > 0 => 0,
+        None => count - 1,
+        Some(at) => (at as isize + by).rem_euclid(count),
+    };
+    show_doubtful(state, at as usize);
+}
+
+fn settle_doubtful(state: &mut AppState) {
+    let Some(at) = state.doubtful_at.filter(|&at| at < state.doubtful.len()) else {
+        return;
+    };
+    let place = state.doubtful.remove(at);
+    state.settled.push(place);
+    if state.doubtful.is_empty() {
+        state.doubtful_at = None;
+    } else {
+        show_doubtful(state, at.min(state.doubtful.len() - 1));
+    }
+}
+
+fn cancel(state: &mut AppState) {
+    if state.help {
+        state.help = false;
+    } else if state.view.ghost.take().is_some() {
+        // Only the ghost goes.
+    } else if state.view.tool != Tool::Select {
+        state.view.tool = Tool::Select;
+    } else if !state.view.selection.is_empty() {
+        state.view.selection.clear();
+    } else if !state.view.brushed.is_empty() {
+        state.view.brushed.clear();
+    } else {
+        state.view.maximized = None;
+    }
+}
+
+/// The job of a stage with the document's parameters.
+fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
+    super::commands::can_run(state, stage)?;
+    let workspace = &state.workspace;
+    let parameters = &workspace.project.parameters;
+    let series = || workspace.series.clone().ok_or("needs a tilt series");
+    Ok(match stage {
+        Stage::Prepare => Job::Prepare {
+            series: series()?,
+            params: parameters.prepare.clone(),
+        },
+        Stage::Reconstruct => Job::Reconstruct {
+            series: workspace
+                .best_series()
+                .cloned()
+                .ok_or("needs a tilt series")?,
+            start: None,
+            support: None,
+            params: parameters.reconstruct.clone(),
+        },
+        Stage::Trace => Job::Trace {
+            volume: workspace.volume.clone().ok_or("needs a volume")?,
+            params: parameters.trace.clone(),
+        },
+        Stage::Analyze => Job::Analyze {
+            atoms: workspace.atoms.clone().ok_or("needs atoms")?,
+            params: parameters.analyze.clone(),
+        },
+        Stage::Series | Stage::Correct | Stage::Report => {
+            return Err("is not a stage that runs".to_owned());
+        }
+    })
+}
+
+/// Iterations a stopped reconstruction has behind it and still ahead; `None` when there is nothing to resume.
+#[must_use]
+pub fn resumable(state: &AppState) -> Option<(usize, usize)> {
+    let run = state.workspace.reconstructed.as_ref()?;
+    let done = run.iterations.last()?.number;
+    let wanted = state.workspace.project.parameters.reconstruct.iterations;
+    (done < wanted).then(|| (done, wanted - done))
+}
+
+fn resume_job(state: &AppState) -> Result<Job, String> {
+    let (_, left) = resumable(state).ok_or("there is no shorter run to resume")?;
+    let mut job = job_of(state, Stage::Reconstruct)?;
+    if let Job::Reconstruct { start, params, .. } = &mut job {
+        *start = state.workspace.volume.clone();
+        params.iterations = left;
+    }
+    Ok(job)
+}
