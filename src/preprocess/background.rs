@@ -55,10 +55,20 @@ impl BackgroundModel {
 
 /// An F value above this is an improvement no noise explains: over 40 tilts its mean scatters about 1 by 0.2.
 const SIGNIFICANT_F: f64 = 3.0;
-/// Changes of the background below this share of the specimen's counts do not matter.
+/// A background below this share of the specimen's counts does not matter.
 const NEGLIGIBLE_SHARE: f64 = 0.01;
+/// The same where the specimen is wider than the images: what looks like vacuum is then its thin part as well.
+const NEGLIGIBLE_SHARE_WIDE: f64 = 0.05;
+/// A higher order must change the background by this share of the specimen's counts: tails of the specimen that the
+/// mask misses at low dose amount to about one percent.
+const WORTHWHILE_CHANGE: f64 = 0.025;
+/// Border shares above this mean a specimen wider than the images.
+const WIDE_BORDER_SHARE: f64 = 0.25;
 /// Standard deviation of the blur that makes rim values from noisy vacuum, pixels.
 const RIM_BLUR_PX: f64 = 4.0;
+
+/// Standard deviation of the blur that shows structure under the noise, pixels.
+const STRUCTURE_BLUR_PX: f64 = 2.0;
 
 /// What the vacuum of a series says about its background.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +108,15 @@ pub(super) fn decide<'a>(
         };
     }
     let contrast = median(usable.iter().map(|&i| vacuums[i].contrast).collect());
+    let wide = median(vacuums.iter().map(|v| v.border_share).collect()) > WIDE_BORDER_SHARE;
     let model = if wanted == BackgroundModel::Auto {
-        choose_model(&image_of, vacuums, &usable, contrast)
+        // A curved surface measured on one side only runs away on the other.
+        let highest = if wide {
+            BackgroundModel::Plane
+        } else {
+            BackgroundModel::Quadratic
+        };
+        choose_model(&image_of, vacuums, &usable, contrast, highest)
     } else {
         wanted
     };
@@ -119,7 +136,12 @@ pub(super) fn decide<'a>(
     let size = median(sizes);
     let level = median(usable.iter().map(|&i| vacuums[i].level).collect());
     let share = size / contrast;
-    let needed = share > NEGLIGIBLE_SHARE;
+    let needed = share
+        > if wide {
+            NEGLIGIBLE_SHARE_WIDE
+        } else {
+            NEGLIGIBLE_SHARE
+        };
     let note = if needed {
         format!(
             "Background: {} one of {level:.3} counts per pixel ({:.0} % of the specimen's {contrast:.3}), to be subtracted",
@@ -145,6 +167,7 @@ fn choose_model<'a>(
     vacuums: &[Vacuum],
     usable: &[usize],
     contrast: f64,
+    highest: BackgroundModel,
 ) -> BackgroundModel {
     let mut best = BackgroundModel::Constant;
     for (model, extra) in [
@@ -152,6 +175,9 @@ fn choose_model<'a>(
         (BackgroundModel::Quadratic, 3.0),
     ] {
         let (mut f_sum, mut change_sum) = (0.0, 0.0);
+        if model.order() > highest.order() {
+            break;
+        }
         for &i in usable {
             let vacuum = vacuums[i].specimen.mapv(|s| !s);
             let image = image_of(i);
@@ -170,11 +196,13 @@ fn choose_model<'a>(
                     }
                 }
                 f_sum += ((rss_lower - rss_upper) / extra) / (rss_upper / n).max(1e-300);
-                change_sum += (change / n).sqrt();
+                // Each extra coefficient changes the surface by noise alone.
+                let by_noise = extra * rss_upper / n;
+                change_sum += (f64::max(change - by_noise, 0.0) / n).sqrt();
             }
         }
         let tilts = usable.len() as f64;
-        if f_sum / tilts > SIGNIFICANT_F && change_sum / tilts > NEGLIGIBLE_SHARE * contrast {
+        if f_sum / tilts > SIGNIFICANT_F && change_sum / tilts > WORTHWHILE_CHANGE * contrast {
             best = model;
         }
     }
@@ -186,7 +214,8 @@ fn choose_model<'a>(
                 .map(|&i| structure_over(image_of(i), &vacuums[i], 2))
                 .collect(),
         );
-        let noise = median(usable.iter().map(|&i| vacuums[i].expected_sd).collect());
+        let noise = median(usable.iter().map(|&i| vacuums[i].noise_sd).collect())
+            / (2.0 * std::f64::consts::PI.sqrt() * STRUCTURE_BLUR_PX);
         if left > 2.0 * noise.max(0.02 * contrast) {
             best = BackgroundModel::Laplace;
         }
@@ -201,7 +230,7 @@ fn structure_over(image: ArrayView2<'_, f32>, vacuum: &Vacuum, order: usize) -> 
     let Some(surface) = Surface::fit(image, &free, order) else {
         return 0.0;
     };
-    let blurred = gaussian_blur(image, 2.0);
+    let blurred = gaussian_blur(image, STRUCTURE_BLUR_PX);
     let (mut sum, mut n) = (0.0, 0.0);
     for ((i, j), &is_free) in free.indexed_iter() {
         if is_free {
