@@ -1,11 +1,13 @@
 //! From a volume to atoms: up-sampling, local maxima, polynomial fit, K-means split, minimum distance
 //! (Zr article, Methods, "Atom tracing"; Rogers et al. for the polynomial fit).
 
+pub mod auto;
 mod peaks;
 pub mod refine;
 pub mod select;
 pub mod species;
 
+pub use auto::{Suggested, TraceHints, suggest};
 pub use select::{IntensityHistogram, Split, apply_threshold, intensity_histogram, rank_of};
 pub use species::{SPECIES_BOX, classify};
 
@@ -148,9 +150,9 @@ pub enum TraceError {
     Stopped(#[from] Stopped),
 }
 
-/// Maxima below this fraction of the atoms' density are not even fitted: ringing in the vacuum has hundreds of
-/// thousands.
-const FAINTEST_CANDIDATE: f32 = 0.02;
+/// Maxima below this fraction of the atoms' density are not even fitted: ringing and noise have hundreds of thousands,
+/// and no threshold would ever be drawn so low.
+const FAINTEST_CANDIDATE: f32 = 0.05;
 
 /// Traces the atoms of a volume.
 ///

@@ -20,6 +20,9 @@ const TERMS: usize = 35;
 const RECENTRINGS: usize = 14;
 /// Longest Newton step on an axis, in up-sampled voxels (Zr).
 const LONGEST_STEP: f64 = 0.5;
+/// After this many re-centrings in a row without the curvature of a maximum the place is none: going on uphill would only
+/// end at a neighbor.
+const PATIENCE: usize = 4;
 /// A step shorter than this (up-sampled voxels) ends the fit: 0.1 pm at the papers' sampling.
 const SETTLED: f64 = 1e-2;
 /// Standard deviation of the fit's Gaussian weights over the box's edge: the box ends at two deviations.
@@ -344,9 +347,14 @@ impl<'a> PeakFitter<'a> {
         let reach = self.half as f64 / self.factor;
         let step_limit = LONGEST_STEP / self.factor;
         let mut at = raw;
+        let mut uphill = 0;
         for _ in 0..RECENTRINGS {
             let fit = self.polynomial_at(at, scratch);
             let (step, is_peak) = self.step(&fit, step_limit);
+            uphill = if is_peak { 0 } else { uphill + 1 };
+            if uphill >= PATIENCE {
+                return failed(Verdict::FitNotPeak, scratch);
+            }
             let longest = step.iter().fold(0.0f64, |m, s| m.max(s.abs())) * self.factor;
             if longest.is_nan() {
                 return failed(Verdict::FitNotPeak, scratch);
