@@ -75,7 +75,11 @@ fn probe_cube(volume: &Volume) -> Volume {
         if value > 0.0 && value.is_finite() {
             let value = f64::from(value);
             total += value;
-            sums = [sums[0] + value * x as f64, sums[1] + value * y as f64, sums[2] + value * z as f64];
+            sums = [
+                sums[0] + value * x as f64,
+                sums[1] + value * y as f64,
+                sums[2] + value * z as f64,
+            ];
         }
     }
     let half = PROBE_EDGE / 2.0 / volume.pixel_size;
@@ -84,30 +88,45 @@ fn probe_cube(volume: &Volume) -> Volume {
     }
     let range: [std::ops::Range<usize>; 3] = std::array::from_fn(|axis| {
         let center = sums[axis] / total;
-        (center - half).floor().max(0.0) as usize..((center + half).ceil() as usize + 1).min(size[axis])
+        (center - half).floor().max(0.0) as usize
+            ..((center + half).ceil() as usize + 1).min(size[axis])
     });
     let [x, y, z] = range;
-    Volume::new(volume.data.slice(ndarray::s![x, y, z]).to_owned(), volume.pixel_size)
+    Volume::new(
+        volume.data.slice(ndarray::s![x, y, z]).to_owned(),
+        volume.pixel_size,
+    )
 }
 
 fn choose_smoothing(probe: &Volume, suggested: &mut Suggested) {
     // Two maxima nearer than two widths have merged into one (Sparrow), so nothing real is lost at one ångström.
     let first = TraceParams {
         smoothing: FIRST_SMOOTHING,
-        min_distance: suggested.first_neighbor.map_or(1.0, |d| DISTANCE_PER_NEIGHBOR * d),
+        min_distance: suggested
+            .first_neighbor
+            .map_or(1.0, |d| DISTANCE_PER_NEIGHBOR * d),
         ..TraceParams::default()
     };
     let widths = trace(probe, &first, None, &Monitor::silent()).map(|traced| {
-        let mut widths: Vec<f64> =
-            traced.atoms.column("sigma_A").unwrap_or(&[]).iter().copied().filter(|s| s.is_finite()).collect();
+        let mut widths: Vec<f64> = traced
+            .atoms
+            .column("sigma_A")
+            .unwrap_or(&[])
+            .iter()
+            .copied()
+            .filter(|s| s.is_finite())
+            .collect();
         widths.sort_by(f64::total_cmp);
         widths
     });
     // Smoothing adds its variance to that of the atoms.
-    let own = widths.ok().filter(|w| w.len() >= FEWEST_ATOMS).and_then(|w| {
-        let variance = w[w.len() / 2].powi(2) - FIRST_SMOOTHING.powi(2);
-        (variance > 0.0).then(|| (variance.sqrt(), w.len()))
-    });
+    let own = widths
+        .ok()
+        .filter(|w| w.len() >= FEWEST_ATOMS)
+        .and_then(|w| {
+            let variance = w[w.len() / 2].powi(2) - FIRST_SMOOTHING.powi(2);
+            (variance > 0.0).then(|| (variance.sqrt(), w.len()))
+        });
     if let Some((sigma, count)) = own {
         suggested.atom_sigma = Some(sigma);
         suggested.params.smoothing = rounded(SMOOTHING_PER_SIGMA * sigma);
@@ -138,8 +157,14 @@ fn measure_first_neighbor(probe: &Volume, params: &TraceParams) -> Option<f64> {
     let mut sorted = densities.to_vec();
     sorted.sort_by(f64::total_cmp);
     let floor = 0.5 * sorted.get(sorted.len() / 2)?;
-    let positions: Vec<[f64; 3]> =
-        traced.atoms.positions.iter().zip(densities).filter(|(_, d)| **d >= floor).map(|(p, _)| *p).collect();
+    let positions: Vec<[f64; 3]> = traced
+        .atoms
+        .positions
+        .iter()
+        .zip(densities)
+        .filter(|(_, d)| **d >= floor)
+        .map(|(p, _)| *p)
+        .collect();
     if positions.len() < FEWEST_ATOMS {
         return None;
     }
@@ -153,7 +178,12 @@ fn mode_of(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let median = *values.get(values.len() / 2)?;
     let width = 0.04 * median;
-    let density = |x: f64| -> f64 { values.iter().map(|v| (-0.5 * ((v - x) / width).powi(2)).exp()).sum() };
+    let density = |x: f64| -> f64 {
+        values
+            .iter()
+            .map(|v| (-0.5 * ((v - x) / width).powi(2)).exp())
+            .sum()
+    };
     let step = width / 5.0;
     let cells = (2.0 * median / step) as usize;
     (1..=cells)
@@ -172,7 +202,11 @@ fn choose_distance(hinted: bool, suggested: &mut Suggested) {
         return;
     };
     suggested.params.min_distance = rounded(DISTANCE_PER_NEIGHBOR * neighbor);
-    let origin = if hinted { "given" } else { "the most frequent in the middle of the volume" };
+    let origin = if hinted {
+        "given"
+    } else {
+        "the most frequent in the middle of the volume"
+    };
     suggested.notes.push(format!(
         "Minimum distance {:.2} Å: {DISTANCE_PER_NEIGHBOR} of the distance between nearest neighbors, {neighbor:.2} Å ({origin}).",
         suggested.params.min_distance
@@ -181,7 +215,10 @@ fn choose_distance(hinted: bool, suggested: &mut Suggested) {
 
 fn choose_box(suggested: &mut Suggested) {
     let Some(sigma) = suggested.atom_sigma else {
-        suggested.notes.push(format!("Box {:.1} Å (the Zr article's).", suggested.params.box_size));
+        suggested.notes.push(format!(
+            "Box {:.1} Å (the Zr article's).",
+            suggested.params.box_size
+        ));
         return;
     };
     let smoothed = sigma.hypot(suggested.params.smoothing);
@@ -191,9 +228,12 @@ fn choose_box(suggested: &mut Suggested) {
     let reason = if by_width <= by_distance {
         format!("{BOX_PER_SIGMA} blur widths of the smoothed atoms ({smoothed:.2} Å)")
     } else {
-        "no wider than the minimum distance, so that it reaches at most halfway to a neighbor".to_owned()
+        "no wider than the minimum distance, so that it reaches at most halfway to a neighbor"
+            .to_owned()
     };
-    suggested.notes.push(format!("Box {:.2} Å: {reason}.", suggested.params.box_size));
+    suggested
+        .notes
+        .push(format!("Box {:.2} Å: {reason}.", suggested.params.box_size));
 }
 
 /// To two decimals, as it is shown.
@@ -211,10 +251,12 @@ mod tests {
         for n in 0..125usize {
             let jitter = |k: usize| (((n * 7 + k * 3) % 9) as f64 - 4.0) * 0.01 * spacing;
             let place = [n / 25, n / 5 % 5, n % 5];
-            let p: [f64; 3] = std::array::from_fn(|a| (place[a] as f64 - 2.0) * spacing + jitter(a));
+            let p: [f64; 3] =
+                std::array::from_fn(|a| (place[a] as f64 - 2.0) * spacing + jitter(a));
             let at = volume.index_of(p);
             for m in 0..15usize.pow(3) {
-                let voxel: [usize; 3] = std::array::from_fn(|a| at[a] as usize - 7 + [m / 225, m / 15 % 15, m % 15][a]);
+                let voxel: [usize; 3] =
+                    std::array::from_fn(|a| at[a] as usize - 7 + [m / 225, m / 15 % 15, m % 15][a]);
                 let q = volume.position_of(voxel.map(|v| v as f64));
                 let r2: f64 = (0..3).map(|a| (p[a] - q[a]).powi(2)).sum();
                 volume.data[voxel] += (-0.5 * r2 / (sigma * sigma)).exp() as f32;
@@ -234,7 +276,13 @@ mod tests {
         assert!((suggested.params.min_distance - 0.75 * neighbor).abs() < 0.006);
         assert!((suggested.params.smoothing - 0.75 * sigma).abs() < 0.006);
         assert_eq!(suggested.notes.len(), 3);
-        let found = trace(&crystal(3.0, 0.45), &suggested.params, None, &Monitor::silent()).unwrap();
+        let found = trace(
+            &crystal(3.0, 0.45),
+            &suggested.params,
+            None,
+            &Monitor::silent(),
+        )
+        .unwrap();
         assert_eq!(found.atoms.len(), 125);
     }
 
@@ -242,15 +290,34 @@ mod tests {
     fn a_given_spacing_decides_the_distance() {
         let suggested = suggest(&crystal(3.0, 0.45), &TraceHints { spacing: Some(2.4) });
         assert!((suggested.params.min_distance - 1.8).abs() < 1e-9);
-        assert!(suggested.notes[1].contains("2.40 Å (given)"), "{:?}", suggested.notes);
+        assert!(
+            suggested.notes[1].contains("2.40 Å (given)"),
+            "{:?}",
+            suggested.notes
+        );
     }
 
     #[test]
     fn a_volume_that_says_nothing_gives_the_defaults_with_a_note() {
-        for volume in [Volume::zeros([12; 3], 0.4), Volume::zeros([0, 0, 0], 0.4), Volume::zeros([4; 3], f64::NAN)] {
-            let suggested = suggest(&volume, &TraceHints { spacing: Some(f64::NAN) });
-            assert_eq!(suggested.params.min_distance, TraceParams::default().min_distance);
-            assert_eq!((suggested.atom_sigma, suggested.first_neighbor), (None, None));
+        for volume in [
+            Volume::zeros([12; 3], 0.4),
+            Volume::zeros([0, 0, 0], 0.4),
+            Volume::zeros([4; 3], f64::NAN),
+        ] {
+            let suggested = suggest(
+                &volume,
+                &TraceHints {
+                    spacing: Some(f64::NAN),
+                },
+            );
+            assert_eq!(
+                suggested.params.min_distance,
+                TraceParams::default().min_distance
+            );
+            assert_eq!(
+                (suggested.atom_sigma, suggested.first_neighbor),
+                (None, None)
+            );
             assert_eq!(suggested.notes.len(), 3);
         }
     }
