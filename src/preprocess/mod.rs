@@ -6,10 +6,12 @@
 
 pub mod align;
 pub mod background;
+pub mod frames;
 pub mod vacuum;
 
 pub use align::Misalignment;
 pub use background::BackgroundModel;
+pub use frames::{FastAxis, FrameParams, Registered, register};
 
 use crate::model::TiltSeries;
 use crate::monitor::{Monitor, Stopped};
