@@ -202,7 +202,14 @@ fn registered_raw_frames_resemble_the_noise_free_images_more_than_summed_ones() 
         let prepared =
             prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect("valid");
         let both = prepared.series.images.outer_iter().zip(clean.outer_iter());
-        both.map(|(a, b)| best_correlation(a, b)).sum::<f64>() / clean.dim().0 as f64
+        {
+            // Every third tilt says the same in a third of the time.
+            let scores: Vec<f64> = both
+                .step_by(3)
+                .map(|(a, b)| best_correlation(a, b))
+                .collect();
+            scores.iter().sum::<f64>() / scores.len() as f64
+        }
     };
     let plain = score(frames.sum_axis(Axis(1)));
     let registered = register(&frames, &FrameParams::default(), &Monitor::silent()).expect("valid");
@@ -233,7 +240,8 @@ fn best_of(
     for shift in shifts {
         let mut moved = a.clone();
         move_image(moved.view_mut(), shift);
-        let inner = ndarray::s![8..-8, 8..-8];
+        let (nx, ny) = b.dim();
+        let inner = ndarray::s![8..nx - 8, 8..ny - 8];
         let value = correlation(moved.slice(inner), b.slice(inner));
         if value > best.1 {
             best = (shift, value);

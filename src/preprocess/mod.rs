@@ -426,7 +426,7 @@ fn equalize(images: &mut Array3<f32>, vacuums: &[Vacuum]) -> String {
         })
         .collect();
     let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
-    if !(mean > 0.0) || sums.iter().any(|&s| s <= 0.0) {
+    if sums.is_empty() || sums.iter().any(|&s| s <= 0.0) {
         return "Dose: left as it is; some image holds no counts".to_owned();
     }
     let mut widest: f64 = 0.0;
