@@ -1,5 +1,6 @@
 //! The shell of the window, driven as a user would: find by label, act, look at the state.
 
+use aetlas::analyze::{Analyzed, Pdf};
 use aetlas::jobs::worker::{JobContext, JobEnd};
 use aetlas::jobs::{Job, JobError};
 use aetlas::model::{AtomId, Atoms, EulerAngles, TiltSeries, Volume};
@@ -29,6 +30,38 @@ fn window(size: [f32; 2], app: App) -> Harness<'static, App> {
 
 fn empty() -> Harness<'static, App> {
     window([1280.0, 800.0], App::headless(idle))
+}
+
+/// An analysis of every kind the window draws.
+fn analysis(atoms: &Atoms) -> Analyzed {
+    let mut atoms = atoms.clone();
+    let count = atoms.len();
+    let mut column = |name: &str, unit: &str, of: &dyn Fn(f64) -> f64| {
+        let values = (0..count).map(|i| of(i as f64)).collect();
+        atoms.set_column(name, unit, values);
+    };
+    column("q4bar", "", &|i| 0.1 + 0.05 * (0.7 * i).sin());
+    column("q6bar", "", &|i| 0.4 + 0.12 * (0.3 * i).cos());
+    column("boo", "", &|i| 0.7 + 0.3 * (0.5 * i).sin());
+    column("cn", "", &|i| 9.0 + (i % 4.0));
+    column("rho_n", "Å⁻³", &|i| 0.04 + 0.004 * (0.9 * i).sin());
+    column("oxidation", "", &|i| 0.5 + 0.5 * (0.2 * i).sin());
+    let r: Vec<f64> = (0..200).map(|i| 0.1 * f64::from(i)).collect();
+    let g = r.iter().map(|r| 1.0 + (2.0 * r).sin() * (-0.1 * r).exp());
+    Analyzed {
+        cutoff: 4.5,
+        summary: serde_json::json!({"atoms": count, "boo": {"disordered_percent": 32.1, "mean": 0.7}}),
+        seconds: Vec::new(),
+        pdf: Some(Pdf {
+            g: g.collect(),
+            r,
+            partial: Vec::new(),
+            peaks: vec![3.2, 4.5, 5.5],
+            first_valley: Some(4.5),
+        }),
+        oxygen: vec![[0.0; 3]; 12],
+        atoms,
+    }
 }
 
 /// A ball of atoms on a lattice of 3.2 Å, as traced, with its volume and tilt series: everything a document can hold.
@@ -94,6 +127,7 @@ fn document(app: &mut App, pixel_size: Option<f64>) {
         sigma_sd: 0.01,
         seconds: 0.4,
     }));
+    workspace.analyzed = Some(Arc::new(analysis(&atoms)));
     workspace.base_atoms = Some(Arc::new(atoms.clone()));
     workspace.atoms = Some(Arc::new(atoms));
     workspace.volume = Some(Arc::new(volume));
@@ -145,6 +179,13 @@ fn atom_count(harness: &Harness<'_, App>) -> usize {
 fn show_stage(harness: &mut Harness<'_, App>, stage: Stage) {
     harness.state_mut().state.view.stage = stage;
     harness.run_ok();
+}
+
+/// Whether the panel's run button is there and cannot be pressed (the menu of the same name always can).
+fn run_is_disabled(harness: &Harness<'_, App>) -> bool {
+    harness
+        .query_all_by_role_and_label(egui::accesskit::Role::Button, "Run")
+        .any(|node| node.accesskit_node().is_disabled())
 }
 
 #[test]
@@ -207,12 +248,7 @@ fn a_missing_pixel_size_is_asked_for_and_never_guessed() {
     );
     harness.get_by_label("type it first");
     show_stage(&mut harness, Stage::Reconstruct);
-    assert!(
-        harness
-            .get_by_role_and_label(egui::accesskit::Role::Button, "Run")
-            .accesskit_node()
-            .is_disabled()
-    );
+    assert!(run_is_disabled(&harness));
     assert!(
         harness
             .query_all_by_label_contains("needs the pixel size")
@@ -230,12 +266,7 @@ fn disabled_buttons_say_why() {
         (Stage::Analyze, "needs atoms"),
     ] {
         show_stage(&mut harness, stage);
-        assert!(
-            harness
-                .get_by_role_and_label(egui::accesskit::Role::Button, "Run")
-                .accesskit_node()
-                .is_disabled()
-        );
+        assert!(run_is_disabled(&harness));
         assert!(
             harness.query_all_by_label_contains(why).count() >= 2,
             "{stage:?}: the rail and the button say {why}"
@@ -404,6 +435,21 @@ fn every_stage_draws_at_1280_by_800_with_every_glyph_and_name() {
     let mut harness = filled([1280.0, 800.0]);
     for stage in Stage::ALL {
         show_stage(&mut harness, stage);
+    }
+    for plot in [
+        "r1",
+        "r_per_tilt",
+        "intensity",
+        "pdf",
+        "boo",
+        "boo_histogram",
+        "rho_n",
+        "oxidation",
+        "edits",
+        "log",
+    ] {
+        harness.state_mut().state.view.plot = plot.to_owned();
+        harness.run_ok();
     }
     harness.state_mut().state.help = true;
     harness.run_ok();

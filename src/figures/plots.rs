@@ -33,7 +33,7 @@ pub fn r1_figure(iterations: &[Iteration]) -> Figure {
         .collect();
     let note = iterations.last().map_or_else(
         || {
-            "R1 = mean over tilts of Σ|Πᵢ O − bᵢ| / Σ|bᵢ|; it appears while a reconstruction runs"
+            "R1 is the mean over tilts of Σ|computed − measured| / Σ|measured|; it appears while a reconstruction runs"
                 .to_owned()
         },
         |last| {
@@ -245,11 +245,11 @@ pub fn boo_figure(atoms: &Atoms, threshold: f64) -> Option<Figure> {
     Some(Figure {
         id: "boo".to_owned(),
         title: "Averaged local bond order".to_owned(),
-        x: AxisLabel::new("Q̄4", ""),
-        y: AxisLabel::new("Q̄6", ""),
+        x: AxisLabel::new("Averaged Q4", ""),
+        y: AxisLabel::new("Averaged Q6", ""),
         layers,
         note: format!(
-            "{} atoms; {disordered} ({share:.1} %) below {threshold} √(Q̄4² + Q̄6²) of fcc",
+            "{} atoms; {disordered} ({share:.1} %) below {threshold} of √(Q4² + Q6²) of fcc",
             defined.len()
         ),
         ..Figure::default()

@@ -291,7 +291,7 @@ impl App {
             });
         egui::Panel::bottom("tray")
             .resizable(true)
-            .default_size(190.0)
+            .default_size(220.0)
             .size_range(96.0..=600.0)
             .show(ui, |ui| {
                 panels.tray.ui(ui, state, figures, views, actions);
@@ -389,23 +389,21 @@ impl eframe::App for App {
 }
 
 fn menu_ui(ui: &mut egui::Ui, state: &AppState, actions: &mut Actions) {
-    ui.horizontal(|ui| {
+    egui::MenuBar::new().ui(ui, |ui| {
         ui.set_min_height(26.0);
-        egui::MenuBar::new().ui(ui, |ui| {
-            for menu in commands::Menu::BAR {
-                ui.menu_button(menu.name(), |ui| {
-                    ui.set_min_width(240.0);
-                    for command in commands::COMMANDS.iter().filter(|c| c.menu == menu) {
-                        if command.separated {
-                            ui.separator();
-                        }
-                        menu_entry(ui, state, command, actions);
+        for menu in commands::Menu::BAR {
+            ui.menu_button(menu.name(), |ui| {
+                ui.set_min_width(240.0);
+                for command in commands::COMMANDS.iter().filter(|c| c.menu == menu) {
+                    if command.separated {
+                        ui.separator();
                     }
-                });
-            }
-        });
+                    menu_entry(ui, state, command, actions);
+                }
+            });
+        }
         if !state.is_empty() {
-            ui.add_space(8.0);
+            ui.separator();
             let mark = if state.workspace.modified { " •" } else { "" };
             let name = format!("{}{mark}", state.workspace.project.name);
             let tooltip = match (&state.workspace.path, state.workspace.modified) {
@@ -413,7 +411,12 @@ fn menu_ui(ui: &mut egui::Ui, state: &AppState, actions: &mut Actions) {
                 (Some(path), true) => format!("{}, with unsaved changes", path.display()),
                 (None, _) => "not saved yet".to_owned(),
             };
-            ui.label(name).on_hover_text(tooltip);
+            let name = egui::Label::new(egui::RichText::new(name).strong()).truncate();
+            // The strip needs its room; a long name gives way.
+            let room = (ui.available_width() - 660.0).max(90.0);
+            ui.allocate_ui(egui::vec2(room, 22.0), |ui| {
+                ui.add(name).on_hover_text(tooltip)
+            });
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             panels::jobs::strip_ui(ui, state, actions);

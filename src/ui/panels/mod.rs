@@ -191,7 +191,7 @@ pub fn name_cell(ui: &mut Ui, name: &str) -> egui::Response {
         egui::Layout::left_to_right(egui::Align::Center),
         |ui| {
             ui.set_min_width(NAME_WIDTH);
-            ui.add(egui::Label::new(RichText::new(name).weak()).truncate())
+            ui.add(egui::Label::new(name).truncate())
         },
     )
     .inner

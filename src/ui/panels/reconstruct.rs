@@ -3,7 +3,7 @@
 use super::params::{self, Help, Number};
 use super::{button_with_reason, command_button, fact, run_row, section};
 use crate::project::Stage;
-use crate::reconstruct::{Engine, Projector, ReconstructParams};
+use crate::reconstruct::{Engine, Projector, ReconstructParams, memory_needed, volume_size};
 use crate::ui::actions::{Action, Actions};
 use crate::ui::perform::resumable;
 use crate::ui::state::{AppState, TiltPicture};
@@ -16,14 +16,6 @@ static HELP: LazyLock<Help> = LazyLock::new(Help::of::<ReconstructParams>);
 #[derive(Default)]
 pub struct ReconstructPanel {
     all: bool,
-}
-
-/// Voxels of the volume these parameters make of images of `[x, y]` pixels.
-fn volume_size(params: &ReconstructParams, [x, y]: [usize; 2]) -> [usize; 3] {
-    match params.volume_size.as_deref() {
-        Some(&[a, b, c]) => [a, b, c],
-        _ => [x, y, x],
-    }
 }
 
 impl ReconstructPanel {
@@ -67,15 +59,10 @@ fn forecast_ui(ui: &mut Ui, state: &AppState, params: &ReconstructParams) {
         ui.label("Reconstructs a volume from a tilt series.");
         return;
     };
-    let size = volume_size(params, series.image_size());
-    let [x, y, z] = size;
+    let [x, y, z] = volume_size(series, params);
     let tilts = series.included_tilts().len();
     ui.label(format!("{tilts} tilts to {x} × {y} × {z} voxels"));
-    // Volume, gradient and a third array while they are swapped; images, their residuals and one copy.
-    let [width, height] = series.image_size();
-    let voxels = (x * y * z) as f64;
-    let pixels = (tilts * width * height) as f64;
-    let gigabytes = 4.0 * 3.0 * (voxels + pixels) / 1e9;
+    let gigabytes = memory_needed(series, params) as f64 / 1e9;
     let time = rate(state).map_or_else(String::new, |per_iteration| {
         format!(
             ", about {}",
@@ -219,15 +206,12 @@ fn rest_ui(ui: &mut Ui, state: &AppState, params: &mut ReconstructParams) -> boo
 }
 
 fn size_ui(ui: &mut Ui, state: &AppState, params: &mut ReconstructParams) -> bool {
-    let image = state
-        .workspace
-        .best_series()
-        .map_or([0, 0], |s| s.image_size());
     let mut own = params.volume_size.is_some();
     let help = HELP.text("volume_size");
     let mut changed = params::flag(ui, "Own volume size", help, &mut own, false);
     if changed {
-        params.volume_size = own.then(|| volume_size(params, image).to_vec());
+        let series = state.workspace.best_series().filter(|_| own);
+        params.volume_size = series.map(|series| volume_size(series, params).to_vec());
     }
     if let Some(size) = &mut params.volume_size {
         ui.horizontal(|ui| {

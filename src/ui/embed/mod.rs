@@ -1,5 +1,11 @@
 //! The views the window embeds, by kind.
 
+mod colors;
+mod plot;
+mod slice;
+mod space;
+mod tilt;
+
 use super::actions::Actions;
 use super::state::{AppState, ViewKind};
 use crate::figures::Figure;
@@ -7,13 +13,25 @@ use eframe::egui::Ui;
 
 /// All views with their own view state (zoom, textures).
 #[derive(Default)]
-pub struct Views {}
+pub struct Views {
+    xy: slice::SliceView,
+    xz: slice::SliceView,
+    yz: slice::SliceView,
+    space: space::SpaceView,
+    tilt: tilt::TiltView,
+    plot: plot::PlotView,
+}
 
 impl Views {
     /// Draws one view into the rest of `ui`.
     pub fn ui(&mut self, ui: &mut Ui, kind: ViewKind, state: &AppState, actions: &mut Actions) {
-        let _ = (state, actions);
-        ui.centered_and_justified(|ui| ui.weak(format!("{kind:?}")));
+        match kind {
+            ViewKind::Xy => self.xy.ui(ui, kind, state, actions),
+            ViewKind::Xz => self.xz.ui(ui, kind, state, actions),
+            ViewKind::Yz => self.yz.ui(ui, kind, state, actions),
+            ViewKind::Volume => self.space.ui(ui, state, actions),
+            ViewKind::Tilt => self.tilt.ui(ui, state, actions),
+        }
     }
 
     /// Draws a figure of the tray, `height` points high.
@@ -25,12 +43,11 @@ impl Views {
         state: &AppState,
         actions: &mut Actions,
     ) {
-        let _ = (state, actions, height);
-        ui.weak(&figure.title);
+        self.plot.ui(ui, figure, height, state, actions);
     }
 
     /// Draws the slab maps.
     pub fn gallery(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
-        let _ = (ui, state, actions);
+        space::slab_maps(ui, state, actions);
     }
 }
