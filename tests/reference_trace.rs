@@ -52,7 +52,13 @@ fn without_background(mut series: TiltSeries) -> TiltSeries {
 }
 
 /// Reconstructs, traces with suggested parameters, compares and prints what came of it.
-fn road(name: &str, series: &TiltSeries, species: &[&str], truth: &Atoms, rules: &CompareParams) -> Compared {
+fn road(
+    name: &str,
+    series: &TiltSeries,
+    species: &[&str],
+    truth: &Atoms,
+    rules: &CompareParams,
+) -> Compared {
     let monitor = Monitor::silent();
     let params = ReconstructParams {
         iterations: 30,
@@ -94,7 +100,11 @@ fn all_atoms_of_the_small_silicon_particle_are_found() {
     let Some(folder) = shared("asi_208") else {
         return;
     };
-    let truth = io::load_atoms(&folder.join("aSi_208atoms_GT.txt").display().to_string(), 1.0).expect("the truth");
+    let truth = io::load_atoms(
+        &folder.join("aSi_208atoms_GT.txt").display().to_string(),
+        1.0,
+    )
+    .expect("the truth");
     let rules = CompareParams {
         cutoff: 0.9,
         swap_xy: true,
@@ -115,12 +125,27 @@ fn palladium_and_platinum_are_found_and_told_apart() {
     let Some(folder) = shared("pdpt_multislice") else {
         return;
     };
-    let truth = io::load_atoms(&folder.join("truth.xyz").display().to_string(), 1.0).expect("the truth");
+    let truth =
+        io::load_atoms(&folder.join("truth.xyz").display().to_string(), 1.0).expect("the truth");
     let series = series(&folder, "poisson.mat", "poisson.mat:angles", 0.3434);
-    let compared = road("pdpt", &series, &["Pd", "Pt"], &truth, &CompareParams::default());
-    assert!(compared.recall >= 0.998 && compared.precision >= 0.998, "{} {}", compared.recall, compared.precision);
+    let compared = road(
+        "pdpt",
+        &series,
+        &["Pd", "Pt"],
+        &truth,
+        &CompareParams::default(),
+    );
+    assert!(
+        compared.recall >= 0.998 && compared.precision >= 0.998,
+        "{} {}",
+        compared.recall,
+        compared.precision
+    );
     // The plain chain of the pack's README: 14.5 pm.
-    assert!(compared.rmsd_pm < 14.5 && compared.species_accuracy >= Some(0.99), "{compared:?}");
+    assert!(
+        compared.rmsd_pm < 14.5 && compared.species_accuracy >= Some(0.99),
+        "{compared:?}"
+    );
 }
 
 #[test]
@@ -129,7 +154,8 @@ fn the_zirconium_series_is_traced_like_the_plain_chain_or_better() {
     let Some(folder) = shared("zr_series") else {
         return;
     };
-    let truth = io::load_atoms(&folder.join("truth.xyz").display().to_string(), 1.0).expect("the truth");
+    let truth =
+        io::load_atoms(&folder.join("truth.xyz").display().to_string(), 1.0).expect("the truth");
     let mut series = series(&folder, "projections.mat", "angles.mat", 0.3434);
     for angles in &mut series.angles {
         *angles = EulerAngles {
@@ -147,7 +173,11 @@ fn the_large_silicon_particle_is_traced_better_than_published() {
     let Some(folder) = shared("asi_9nm") else {
         return;
     };
-    let truth = io::load_atoms(&folder.join("aSi9nm_model_GT.txt").display().to_string(), 1.0).expect("the truth");
+    let truth = io::load_atoms(
+        &folder.join("aSi9nm_model_GT.txt").display().to_string(),
+        1.0,
+    )
+    .expect("the truth");
     let images = "aSi_9nmFosCetr_Dose8p0e3_cov35pm_ForBM3D.mat";
     let series = without_background(series(&folder, images, "Si_Angle.mat", 0.347));
     let rules = CompareParams {
