@@ -1,6 +1,7 @@
 //! Plots as plain data: drawn by the window and written as SVG, PNG and CSV from the same description.
 
 pub mod plots;
+pub mod render;
 
 use serde::{Deserialize, Serialize};
 

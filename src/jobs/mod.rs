@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod latest;
+pub mod picture;
 pub mod worker;
 
 pub use accept::accept;

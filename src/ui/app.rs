@@ -10,6 +10,7 @@ use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
 use super::state::{AppState, Doubtful};
+use super::theme;
 use super::{commands, keys};
 use crate::jobs::latest::Latest;
 use crate::jobs::worker::{Execute, Worker};
@@ -468,7 +469,11 @@ pub fn run_with(
         "aetlas",
         options,
         Box::new(move |creation| {
+            theme::install(&creation.egui_ctx);
             let mut app = App::new(execute);
+            if let Some(graphics) = &creation.wgpu_render_state {
+                app.views.install(graphics);
+            }
             if let Some(storage) = creation.storage {
                 let stored: Stored =
                     eframe::get_value(storage, eframe::APP_KEY).unwrap_or_default();

@@ -16,5 +16,7 @@ pub mod panels;
 pub mod perform;
 pub mod questions;
 pub mod state;
+pub mod theme;
+pub mod views;
 
 pub use app::{App, run_with};

@@ -1,0 +1,233 @@
+//! Fonts, spacing and every colour of the window. Phases and species keep their colours everywhere.
+
+use super::state::{ColorBy, ColorMap};
+use crate::figures::Ink;
+use crate::model::Atoms;
+use eframe::egui::{self, Color32, CornerRadius, FontData, FontDefinitions, FontFamily, Stroke};
+use std::sync::Arc;
+
+/// The one accent of the window.
+pub const ACCENT: Color32 = Color32::from_rgb(86, 180, 233);
+/// Thresholds and alarms.
+pub const ALARM: Color32 = Color32::from_rgb(240, 150, 50);
+/// Something failed.
+pub const ERROR: Color32 = Color32::from_rgb(232, 92, 80);
+/// The crosshair over dark density.
+pub const CROSSHAIR: Color32 = Color32::from_rgb(255, 214, 90);
+/// Selected atoms.
+pub const SELECTED: Color32 = Color32::from_rgb(255, 255, 255);
+/// Atoms lit by a brushed range.
+pub const BRUSHED: Color32 = Color32::from_rgb(255, 96, 208);
+/// An atom about to be added.
+pub const GHOST: Color32 = Color32::from_rgb(120, 255, 160);
+/// Behind density, in both themes.
+pub const PICTURE: Color32 = Color32::from_rgb(8, 9, 12);
+/// Text and scale bars over pictures.
+pub const OVER_PICTURE: Color32 = Color32::from_rgb(236, 238, 242);
+
+/// Okabe and Ito's palette, safe for colour-blind eyes.
+const SPECIES: [Color32; 6] = [
+    Color32::from_rgb(86, 180, 233),
+    Color32::from_rgb(230, 159, 0),
+    Color32::from_rgb(0, 158, 115),
+    Color32::from_rgb(204, 121, 167),
+    Color32::from_rgb(240, 228, 66),
+    Color32::from_rgb(213, 94, 0),
+];
+
+/// Metal core, crystalline oxide, amorphous oxide, interface.
+const PHASES: [Color32; 4] = [
+    Color32::from_rgb(213, 94, 0),
+    Color32::from_rgb(0, 158, 115),
+    Color32::from_rgb(66, 135, 225),
+    Color32::from_rgb(230, 159, 0),
+];
+
+/// Installs fonts and both themes.
+pub fn install(ctx: &egui::Context) {
+    let mut fonts = FontDefinitions::default();
+    let faces: [(&str, &[u8]); 3] = [
+        ("noto", include_bytes!("../../assets/NotoSans-Regular.ttf")),
+        (
+            "noto-bold",
+            include_bytes!("../../assets/NotoSans-Bold.ttf"),
+        ),
+        ("dejavu", include_bytes!("../../assets/DejaVuSans.ttf")),
+    ];
+    for (name, bytes) in faces {
+        fonts
+            .font_data
+            .insert(name.to_owned(), Arc::new(FontData::from_static(bytes)));
+    }
+    for family in [FontFamily::Proportional, FontFamily::Monospace] {
+        let list = fonts.families.entry(family).or_default();
+        // Noto's digits are all of one width, so numbers stand under one another in tables too.
+        list.insert(0, "noto".to_owned());
+        list.insert(1, "dejavu".to_owned());
+    }
+    ctx.set_fonts(fonts);
+    for theme in [egui::Theme::Dark, egui::Theme::Light] {
+        ctx.style_mut_of(theme, |style| {
+            style.spacing.item_spacing = egui::vec2(8.0, 4.0);
+            style.spacing.button_padding = egui::vec2(8.0, 4.0);
+            style.spacing.interact_size.y = 22.0;
+            let visuals = &mut style.visuals;
+            let round = CornerRadius::same(4);
+            for state in [
+                &mut visuals.widgets.noninteractive,
+                &mut visuals.widgets.inactive,
+                &mut visuals.widgets.hovered,
+                &mut visuals.widgets.active,
+                &mut visuals.widgets.open,
+            ] {
+                state.corner_radius = round;
+            }
+            if theme == egui::Theme::Dark {
+                visuals.panel_fill = Color32::from_rgb(27, 29, 34);
+                visuals.window_fill = Color32::from_rgb(33, 36, 42);
+                visuals.extreme_bg_color = Color32::from_rgb(18, 20, 24);
+                visuals.faint_bg_color = Color32::from_rgb(34, 37, 43);
+                visuals.selection.bg_fill = Color32::from_rgb(32, 96, 138);
+                visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(220, 238, 250));
+                visuals.widgets.noninteractive.fg_stroke.color = Color32::from_rgb(198, 203, 212);
+                visuals.widgets.noninteractive.bg_stroke.color = Color32::from_rgb(52, 56, 64);
+            } else {
+                visuals.selection.bg_fill = Color32::from_rgb(170, 214, 242);
+                visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(10, 60, 95));
+            }
+        });
+    }
+}
+
+/// Colour of a role in a plot.
+#[must_use]
+pub fn ink(ink: Ink, dark: bool) -> Color32 {
+    match ink {
+        Ink::Primary if dark => ACCENT,
+        Ink::Primary => Color32::from_rgb(0, 114, 178),
+        Ink::Secondary => Color32::from_rgb(230, 159, 0),
+        Ink::Tertiary => Color32::from_rgb(204, 121, 167),
+        Ink::Accent => ALARM,
+        Ink::Muted => Color32::from_gray(if dark { 150 } else { 110 }),
+        Ink::Core => PHASES[0],
+        Ink::CrystallineOxide => PHASES[1],
+        Ink::AmorphousOxide => PHASES[2],
+        Ink::Interface => PHASES[3],
+    }
+}
+
+/// A sequential map at `t` in 0–1.
+#[must_use]
+pub fn map_color(map: ColorMap, t: f32) -> Color32 {
+    let t = if t.is_finite() {
+        f64::from(t.clamp(0.0, 1.0))
+    } else {
+        0.0
+    };
+    let gradient = match map {
+        ColorMap::Grey => return Color32::from_gray((t * 255.0).round() as u8),
+        ColorMap::Viridis => colorous::VIRIDIS,
+        ColorMap::Cividis => colorous::CIVIDIS,
+        ColorMap::Inferno => colorous::INFERNO,
+        ColorMap::Magma => colorous::MAGMA,
+        ColorMap::Plasma => colorous::PLASMA,
+    };
+    let color = gradient.eval_continuous(t);
+    Color32::from_rgb(color.r, color.g, color.b)
+}
+
+/// A diverging map at `t` in −1…1: blue, dark, orange.
+#[must_use]
+pub fn diverging(t: f32) -> Color32 {
+    let t = if t.is_finite() {
+        t.clamp(-1.0, 1.0)
+    } else {
+        0.0
+    };
+    let color = colorous::RED_BLUE.eval_continuous(f64::from(0.5 - 0.5 * t));
+    Color32::from_rgb(color.r, color.g, color.b)
+}
+
+/// Colours of all atoms, and the range of the quantity when there is one.
+#[must_use]
+pub fn atom_colors(
+    atoms: &Atoms,
+    analyzed: Option<&Atoms>,
+    by: &ColorBy,
+    map: ColorMap,
+) -> (Vec<Color32>, Option<[f64; 2]>) {
+    let species = || {
+        atoms
+            .species
+            .iter()
+            .map(|&kind| SPECIES[usize::from(kind) % SPECIES.len()])
+            .collect()
+    };
+    match by {
+        ColorBy::Species => (species(), None),
+        ColorBy::Phase => match column(atoms, analyzed, "phase") {
+            None => (species(), None),
+            Some(values) => {
+                let color = |value: f64| {
+                    let phase = value.max(0.0) as usize;
+                    PHASES
+                        .get(phase)
+                        .copied()
+                        .filter(|_| value.is_finite())
+                        .unwrap_or(Color32::GRAY)
+                };
+                (values.into_iter().map(color).collect(), None)
+            }
+        },
+        ColorBy::Column(name) => match column(atoms, analyzed, name) {
+            None => (species(), None),
+            Some(values) => {
+                let range = quantity_range(&values);
+                let scale = (range[1] - range[0]).max(f64::MIN_POSITIVE);
+                let color = |value: f64| {
+                    if value.is_finite() {
+                        map_color(map, ((value - range[0]) / scale) as f32)
+                    } else {
+                        Color32::from_gray(90)
+                    }
+                };
+                (values.into_iter().map(color).collect(), Some(range))
+            }
+        },
+    }
+}
+
+/// A column for every atom: the model's own, or the analysis' by id (the model may have been edited since).
+#[must_use]
+pub fn column(atoms: &Atoms, analyzed: Option<&Atoms>, name: &str) -> Option<Vec<f64>> {
+    if let Some(values) = atoms.column(name) {
+        return Some(values.to_vec());
+    }
+    let analyzed = analyzed?;
+    let values = analyzed.column(name)?;
+    if analyzed.ids == atoms.ids {
+        return Some(values.to_vec());
+    }
+    let value_of = |id| {
+        analyzed
+            .index_of(id)
+            .map_or(f64::NAN, |index| values[index])
+    };
+    Some(atoms.ids.iter().map(|&id| value_of(id)).collect())
+}
+
+/// 1st to 99th percentile of the finite values, so that outliers do not eat the map.
+fn quantity_range(values: &[f64]) -> [f64; 2] {
+    let mut finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    if finite.is_empty() {
+        return [0.0, 1.0];
+    }
+    finite.sort_by(f64::total_cmp);
+    let at = |share: f64| finite[(share * (finite.len() - 1) as f64).round() as usize];
+    let (low, high) = (at(0.01), at(0.99));
+    if high > low {
+        [low, high]
+    } else {
+        [low - 0.5, low + 0.5]
+    }
+}

@@ -1,0 +1,87 @@
+//! Slab maps: successive slabs of the model side by side, coloured by the chosen quantity.
+
+use super::canvas;
+use super::slices::Colors;
+use crate::ui::actions::{Action, Actions};
+use crate::ui::state::AppState;
+use crate::ui::theme;
+use eframe::egui::{Align2, Rect, Sense, Shape, Ui, pos2, vec2};
+
+/// Draws the slabs along z as small maps, two a row; a click moves the crosshair there.
+pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Actions) {
+    let Some(atoms) = state
+        .workspace
+        .atoms
+        .as_ref()
+        .filter(|atoms| !atoms.is_empty())
+    else {
+        ui.weak("Atoms fill these maps");
+        return;
+    };
+    let thickness = state.workspace.project.parameters.analyze.slab.max(0.5);
+    let mut low = [f64::INFINITY; 3];
+    let mut high = [f64::NEG_INFINITY; 3];
+    for position in &atoms.positions {
+        for axis in 0..3 {
+            low[axis] = low[axis].min(position[axis]);
+            high[axis] = high[axis].max(position[axis]);
+        }
+    }
+    let slabs = (((high[2] - low[2]) / thickness).ceil() as usize).clamp(1, 60);
+    let edge = ((ui.available_width() - 8.0) / 2.0).max(60.0);
+    let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1.0) + 2.0;
+    let scale = f64::from(edge) / extent;
+    let middle = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
+    let radius = (1.1 * scale).clamp(1.2, 5.0) as f32;
+    for row in 0..slabs.div_ceil(2) {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 4.0;
+            for slab in (2 * row)..(2 * row + 2).min(slabs) {
+                let from = low[2] + slab as f64 * thickness;
+                let to = from + thickness;
+                let (rect, response) = ui.allocate_exact_size(vec2(edge, edge), Sense::click());
+                if !ui.is_rect_visible(rect) {
+                    continue;
+                }
+                ui.painter().rect_filled(rect, 2.0, theme::PICTURE);
+                let shapes = atoms
+                    .positions
+                    .iter()
+                    .zip(colors.colors)
+                    .filter_map(|(at, color)| {
+                        let last = slab + 1 == slabs;
+                        let inside = at[2] >= from && (at[2] < to || last);
+                        inside.then(|| {
+                            let place = rect.center()
+                                + vec2(
+                                    ((at[0] - middle[0]) * scale) as f32,
+                                    (-(at[1] - middle[1]) * scale) as f32,
+                                );
+                            Shape::circle_filled(place, radius, *color)
+                        })
+                    });
+                ui.painter_at(rect).extend(shapes);
+                label(ui, rect, (from + to) / 2.0);
+                if response
+                    .on_hover_text(format!("z {from:.1} to {to:.1} Å"))
+                    .clicked()
+                {
+                    let [x, y, _] = state.view.crosshair;
+                    actions.push(Action::MoveCrosshair([x, y, (from + to) / 2.0]));
+                }
+            }
+        });
+    }
+}
+
+fn label(ui: &Ui, rect: Rect, z: f64) {
+    let sign = if z < 0.0 { "−" } else { "+" };
+    let at = pos2(rect.left() + 6.0, rect.top() + 4.0);
+    canvas::label(
+        ui,
+        rect,
+        at,
+        Align2::LEFT_TOP,
+        &format!("z {sign}{:.1} Å", z.abs()),
+    );
+}

@@ -1,0 +1,529 @@
+//! The linked slice views: a slab of density, the atoms near it as rings that fade with their distance, and the
+//! crosshair that moves all views. Selecting, adding and moving atoms begins here.
+
+use super::canvas::{self, Camera, Picture, Shading, Viewport, key, shade};
+use crate::jobs::picture;
+use crate::model::{AtomId, Atoms, Volume};
+use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::state::{AppState, Tool, ViewKind};
+use crate::ui::theme;
+use eframe::egui::{
+    self, Align2, Color32, ColorImage, PointerButton, Pos2, Rect, Sense, Shape, Stroke, Ui, pos2,
+    vec2,
+};
+use std::sync::{Arc, Weak};
+
+/// Pixels within which the crosshair or an atom is grabbed.
+const GRAB: f32 = 7.0;
+
+struct Request {
+    volume: Arc<Volume>,
+    axes: [usize; 3],
+    position: f64,
+    thickness: f64,
+    contrast: [f32; 2],
+    map: crate::ui::state::ColorMap,
+    range: Option<(Weak<Volume>, [f32; 2])>,
+}
+
+/// The range of densities of a volume, so that it is found once per volume.
+type Range = (Weak<Volume>, [f32; 2]);
+
+fn make(request: Request) -> (Range, ColorImage) {
+    let known = request
+        .range
+        .filter(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(&request.volume)));
+    let range = known.map_or_else(|| picture::shown_range(&request.volume), |(_, range)| range);
+    let values = picture::slice(
+        &request.volume,
+        request.axes,
+        request.position,
+        request.thickness,
+    );
+    let span = range[1] - range[0];
+    let shading = Shading {
+        range: request.contrast.map(|share| range[0] + share * span),
+        map: request.map,
+        diverging: false,
+    };
+    (
+        (Arc::downgrade(&request.volume), range),
+        shade(&values, shading),
+    )
+}
+
+/// What a drag with the left button does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Drag {
+    Crosshair { right: bool, up: bool },
+    Pan,
+    Fence(Pos2),
+    Atom(AtomId),
+}
+
+/// One slice view's own state.
+#[derive(Default)]
+pub struct SliceView {
+    camera: Camera,
+    picture: Picture<Request, Range>,
+    drag: Option<Drag>,
+}
+
+/// Atom colours shared by all views of a frame.
+pub struct Colors<'a> {
+    /// One per atom.
+    pub colors: &'a [Color32],
+}
+
+impl SliceView {
+    /// Draws the slice and pushes what the user asked for.
+    pub fn ui(
+        &mut self,
+        ui: &mut Ui,
+        kind: ViewKind,
+        state: &AppState,
+        colors: &Colors<'_>,
+        actions: &mut Actions,
+    ) {
+        let Some(axes) = kind.axes() else { return };
+        let rect = ui.available_rect_before_wrap();
+        let response = ui.allocate_rect(rect, Sense::click_and_drag());
+        response.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::Role::Image, true, format!("{kind:?} slice"))
+        });
+        ui.painter().rect_filled(rect, 0.0, theme::PICTURE);
+        let Some((low, high)) = bounds(state, axes) else {
+            canvas::label(
+                ui,
+                rect,
+                rect.center(),
+                Align2::CENTER_CENTER,
+                "A reconstruction or a model fills this view",
+            );
+            return;
+        };
+        let extent = [high[0] - low[0], high[1] - low[1]];
+        let viewport = Viewport::new(rect, &self.camera, extent);
+        self.draw_density(ui, kind, axes, state, &viewport, (low, high));
+        let plane = Plane {
+            axes,
+            viewport,
+            crosshair: state.view.crosshair,
+        };
+        draw_crosshair(ui, &plane);
+        if state.view.show_atoms
+            && let Some(atoms) = &state.workspace.atoms
+        {
+            draw_atoms(ui, &plane, state, atoms, colors.colors);
+        }
+        draw_ghost(ui, &plane, state);
+        self.draw_drag(ui, &plane, state, &response);
+        self.interact(ui, &plane, state, &response, actions);
+        canvas::scale_bar(ui, &viewport);
+        caption(ui, rect, state);
+    }
+
+    fn draw_density(
+        &mut self,
+        ui: &Ui,
+        kind: ViewKind,
+        axes: [usize; 3],
+        state: &AppState,
+        viewport: &Viewport,
+        (low, high): ([f64; 2], [f64; 2]),
+    ) {
+        let Some(volume) = state.shown_volume() else {
+            return;
+        };
+        let view = &state.view;
+        let position = view.crosshair[axes[2]];
+        // Half a voxel is the finest step that changes the picture.
+        let step = (2.0 * position / volume.pixel_size).round() as i64;
+        let slab = (2.0 * view.density_slab / volume.pixel_size).round() as i64;
+        let contrast = view.density_contrast.map(f32::to_bits);
+        let key = key((
+            Arc::as_ptr(volume) as usize,
+            kind,
+            step,
+            slab,
+            contrast,
+            view.density_map,
+        ));
+        let known = self.picture.answer.clone();
+        let name = match kind {
+            ViewKind::Xy => "slice-xy",
+            ViewKind::Xz => "slice-xz",
+            _ => "slice-yz",
+        };
+        let request = || Request {
+            volume: Arc::clone(volume),
+            axes,
+            position,
+            thickness: view.density_slab,
+            contrast: view.density_contrast,
+            map: view.density_map,
+            range: known,
+        };
+        if let Some(texture) = self.picture.update(ui.ctx(), name, key, request, make) {
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            let painter = ui.painter_at(viewport.rect);
+            painter.image(
+                texture.id(),
+                viewport.rect_of(low, high),
+                uv,
+                Color32::WHITE,
+            );
+        }
+    }
+
+    fn draw_drag(&self, ui: &Ui, plane: &Plane, state: &AppState, response: &egui::Response) {
+        let painter = ui.painter_at(plane.viewport.rect);
+        let Some(at) = response.interact_pointer_pos() else {
+            return;
+        };
+        match self.drag {
+            Some(Drag::Fence(start)) => {
+                let rect = Rect::from_two_pos(start, at);
+                painter.rect_filled(rect, 0.0, theme::ACCENT.gamma_multiply(0.15));
+                painter.rect_stroke(
+                    rect,
+                    0.0,
+                    Stroke::new(1.0, theme::ACCENT),
+                    egui::StrokeKind::Inside,
+                );
+            }
+            Some(Drag::Atom(id)) => {
+                if let Some(from) = atom_position(state, id) {
+                    painter.line_segment([plane.screen(from), at], Stroke::new(1.0, theme::GHOST));
+                    painter.circle_stroke(at, 8.0, Stroke::new(2.0, theme::GHOST));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn interact(
+        &mut self,
+        ui: &Ui,
+        plane: &Plane,
+        state: &AppState,
+        response: &egui::Response,
+        actions: &mut Actions,
+    ) {
+        canvas::navigate(ui, response, &mut self.camera, &plane.viewport);
+        if let Some(at) = response.hover_pos() {
+            let point = plane.point(at);
+            if state.view.cursor != Some(point) {
+                actions.push(Action::View(ViewChange::Cursor(Some(point))));
+            }
+            let (wheel, command) =
+                ui.input(|input| (input.smooth_scroll_delta().y, input.modifiers.command));
+            if wheel != 0.0 && !command {
+                let notch: f32 = ui.ctx().data_mut(|data| {
+                    let sum = data.get_temp_mut_or_default::<f32>(response.id);
+                    *sum += wheel;
+                    let whole = (*sum / 24.0).trunc();
+                    *sum -= whole * 24.0;
+                    whole
+                });
+                if notch != 0.0 {
+                    actions.push(Action::StepSlice(notch as isize));
+                }
+            }
+        }
+        if response.drag_started_by(PointerButton::Primary) {
+            let origin = ui.input(|input| input.pointer.press_origin());
+            self.drag = origin.map(|at| begin_drag(ui, plane, state, at));
+        }
+        if response.dragged_by(PointerButton::Primary) {
+            match self.drag {
+                Some(Drag::Pan) => {
+                    canvas::pan(&mut self.camera, &plane.viewport, response.drag_delta())
+                }
+                Some(Drag::Crosshair { right, up }) => {
+                    if let Some(at) = response.interact_pointer_pos() {
+                        let under = plane.point(at);
+                        let mut to = plane.crosshair;
+                        if right {
+                            to[plane.axes[0]] = under[plane.axes[0]];
+                        }
+                        if up {
+                            to[plane.axes[1]] = under[plane.axes[1]];
+                        }
+                        actions.push(Action::MoveCrosshair(to));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if response.drag_stopped_by(PointerButton::Primary) {
+            self.end_drag(ui, plane, state, response, actions);
+        }
+        if response.double_clicked() {
+            self.camera = Camera::default();
+        } else if response.clicked_by(PointerButton::Primary)
+            && let Some(at) = response.interact_pointer_pos()
+        {
+            click(ui, plane, state, at, actions);
+        }
+    }
+
+    fn end_drag(
+        &mut self,
+        ui: &Ui,
+        plane: &Plane,
+        state: &AppState,
+        response: &egui::Response,
+        actions: &mut Actions,
+    ) {
+        let at = response
+            .interact_pointer_pos()
+            .or_else(|| ui.input(|input| input.pointer.latest_pos()));
+        match (self.drag.take(), at) {
+            (Some(Drag::Fence(start)), Some(end)) => {
+                let fence = Rect::from_two_pos(start, end);
+                let inside = visible_atoms(plane, state)
+                    .filter(|(_, at, _)| fence.contains(*at))
+                    .map(|(id, _, _)| id)
+                    .collect();
+                actions.push(Action::Select(inside, true));
+            }
+            (Some(Drag::Atom(id)), Some(end)) => {
+                if let Some(from) = atom_position(state, id) {
+                    // The depth is the atom's own: a plane can only say where in itself.
+                    let mut to = plane.point(end);
+                    to[plane.axes[2]] = from[plane.axes[2]];
+                    actions.push(Action::MoveAtom(id, to));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The plane of a view on the screen.
+struct Plane {
+    axes: [usize; 3],
+    viewport: Viewport,
+    crosshair: [f64; 3],
+}
+
+impl Plane {
+    fn screen(&self, point: [f64; 3]) -> Pos2 {
+        self.viewport
+            .to_screen([point[self.axes[0]], point[self.axes[1]]])
+    }
+
+    /// The point (Å) of the plane at a place of the screen.
+    fn point(&self, at: Pos2) -> [f64; 3] {
+        let [right, up] = self.viewport.from_screen(at);
+        let mut point = self.crosshair;
+        point[self.axes[0]] = right;
+        point[self.axes[1]] = up;
+        point
+    }
+}
+
+/// Å of the corners of what there is to see: the volume, else the atoms with a margin.
+fn bounds(state: &AppState, axes: [usize; 3]) -> Option<([f64; 2], [f64; 2])> {
+    let pick = |point: [f64; 3]| [point[axes[0]], point[axes[1]]];
+    if let Some(volume) = state.shown_volume() {
+        let size = volume.size();
+        let high = volume.position_of(size.map(|n| n as f64 - 0.5));
+        return Some((pick(volume.position_of([-0.5; 3])), pick(high)));
+    }
+    let atoms = state
+        .workspace
+        .atoms
+        .as_ref()
+        .filter(|atoms| !atoms.is_empty())?;
+    let mut low = [f64::INFINITY; 3];
+    let mut high = [f64::NEG_INFINITY; 3];
+    for position in &atoms.positions {
+        for axis in 0..3 {
+            low[axis] = low[axis].min(position[axis] - 4.0);
+            high[axis] = high[axis].max(position[axis] + 4.0);
+        }
+    }
+    Some((pick(low), pick(high)))
+}
+
+fn atom_position(state: &AppState, id: AtomId) -> Option<[f64; 3]> {
+    let atoms = state.workspace.atoms.as_ref()?;
+    atoms.index_of(id).map(|index| atoms.positions[index])
+}
+
+/// Atoms of the slab: id, place, and share of the slab's half thickness they are away from the plane.
+fn visible_atoms<'a>(
+    plane: &'a Plane,
+    state: &'a AppState,
+) -> impl Iterator<Item = (AtomId, Pos2, f64)> + 'a {
+    let half = (state.view.atom_slab / 2.0).max(0.05);
+    let normal = plane.axes[2];
+    state.workspace.atoms.iter().flat_map(move |atoms| {
+        atoms
+            .ids
+            .iter()
+            .zip(&atoms.positions)
+            .filter_map(move |(id, position)| {
+                let away = (position[normal] - plane.crosshair[normal]).abs() / half;
+                (away <= 1.0).then(|| (*id, plane.screen(*position), away))
+            })
+    })
+}
+
+fn nearest_atom(plane: &Plane, state: &AppState, at: Pos2) -> Option<AtomId> {
+    let reach = ring_radius(plane).max(GRAB);
+    visible_atoms(plane, state)
+        .map(|(id, place, _)| (id, place.distance(at)))
+        .filter(|(_, distance)| *distance <= reach)
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(id, _)| id)
+}
+
+fn ring_radius(plane: &Plane) -> f32 {
+    (0.8 * plane.viewport.scale).clamp(2.5, 14.0) as f32
+}
+
+fn begin_drag(ui: &Ui, plane: &Plane, state: &AppState, at: Pos2) -> Drag {
+    if ui.input(|input| input.modifiers.shift) {
+        return Drag::Fence(at);
+    }
+    if state.view.tool == Tool::Move
+        && let Some(id) = nearest_atom(plane, state, at)
+    {
+        return Drag::Atom(id);
+    }
+    let cross = plane.screen(plane.crosshair);
+    let (right, up) = ((at.x - cross.x).abs() < GRAB, (at.y - cross.y).abs() < GRAB);
+    if right || up {
+        Drag::Crosshair { right, up }
+    } else {
+        Drag::Pan
+    }
+}
+
+fn click(ui: &Ui, plane: &Plane, state: &AppState, at: Pos2, actions: &mut Actions) {
+    if state.view.tool == Tool::Add {
+        actions.push(Action::ProposeAtom(plane.point(at)));
+        return;
+    }
+    let adds = ui.input(|input| input.modifiers.shift);
+    match nearest_atom(plane, state, at) {
+        Some(id) => actions.push(Action::Select(vec![id], adds)),
+        None => {
+            if !adds && !state.view.selection.is_empty() {
+                actions.push(Action::Select(Vec::new(), false));
+            }
+            actions.push(Action::MoveCrosshair(plane.point(at)));
+        }
+    }
+}
+
+fn draw_crosshair(ui: &Ui, plane: &Plane) {
+    let painter = ui.painter_at(plane.viewport.rect);
+    let cross = plane.screen(plane.crosshair);
+    let stroke = Stroke::new(1.0, theme::CROSSHAIR.gamma_multiply(0.55));
+    painter.vline(cross.x, plane.viewport.rect.y_range(), stroke);
+    painter.hline(plane.viewport.rect.x_range(), cross.y, stroke);
+}
+
+fn draw_atoms(ui: &Ui, plane: &Plane, state: &AppState, atoms: &Atoms, colors: &[Color32]) {
+    let painter = ui.painter_at(plane.viewport.rect);
+    let half = (state.view.atom_slab / 2.0).max(0.05);
+    let radius = ring_radius(plane);
+    let normal = plane.axes[2];
+    let lit = !state.view.brushed.is_empty();
+    let seen = plane.viewport.rect.expand(radius);
+    let mut shapes = Vec::new();
+    for (index, position) in atoms.positions.iter().enumerate() {
+        let away = (position[normal] - plane.crosshair[normal]).abs() / half;
+        if away > 1.0 {
+            continue;
+        }
+        let at = plane.screen(*position);
+        if !seen.contains(at) {
+            continue;
+        }
+        let id = atoms.ids[index];
+        let fade = (1.0 - 0.75 * away) as f32;
+        let brushed = state.view.brushed.contains(&id);
+        let selected = state.view.selection.contains(&id);
+        let color = if brushed {
+            theme::BRUSHED
+        } else {
+            colors.get(index).copied().unwrap_or(theme::ACCENT)
+        };
+        let dimmed = if lit && !brushed { 0.35 } else { 1.0 };
+        shapes.push(Shape::circle_stroke(
+            at,
+            radius,
+            Stroke::new(1.6, color.gamma_multiply(fade * dimmed)),
+        ));
+        if selected {
+            shapes.push(Shape::circle_stroke(
+                at,
+                radius + 3.0,
+                Stroke::new(2.0, theme::SELECTED),
+            ));
+        }
+    }
+    painter.extend(shapes);
+}
+
+fn draw_ghost(ui: &Ui, plane: &Plane, state: &AppState) {
+    let Some(ghost) = &state.view.ghost else {
+        return;
+    };
+    let painter = ui.painter_at(plane.viewport.rect);
+    let at = plane.screen(ghost.candidate.position);
+    let radius = ring_radius(plane) + 2.0;
+    let circle: Vec<Pos2> = (0..=32)
+        .map(|step| {
+            let turn = std::f32::consts::TAU * step as f32 / 32.0;
+            at + radius * vec2(turn.cos(), turn.sin())
+        })
+        .collect();
+    painter.extend(Shape::dashed_line(
+        &circle,
+        Stroke::new(2.0, theme::GHOST),
+        4.0,
+        3.0,
+    ));
+    let nearest = ghost
+        .nearest
+        .map_or("no other atom".to_owned(), |d| format!("nearest {d:.2} Å"));
+    let text = format!(
+        "stronger than {:.0} % of the atoms, {nearest}",
+        100.0 * ghost.rank
+    );
+    canvas::label(
+        ui,
+        plane.viewport.rect,
+        at + vec2(radius + 6.0, 0.0),
+        Align2::LEFT_CENTER,
+        &text,
+    );
+}
+
+/// Where the picture comes from, and how thick it is.
+fn caption(ui: &Ui, rect: Rect, state: &AppState) {
+    let source = if state.live.snapshot.is_some() {
+        "live"
+    } else if state.workspace.volume.is_some() {
+        "raw volume"
+    } else {
+        "model"
+    };
+    let text = format!(
+        "{source}, slab {:.1} Å, atoms {:.1} Å",
+        state.view.density_slab, state.view.atom_slab
+    );
+    canvas::label(
+        ui,
+        rect,
+        rect.left_bottom() + vec2(8.0, -8.0),
+        Align2::LEFT_BOTTOM,
+        &text,
+    );
+}

@@ -1,0 +1,314 @@
+//! The tilt view: the image as measured, as computed from the volume, their difference, or its spectrum; with the
+//! tilt axis, its sense of rotation, and the projection of the crosshair.
+
+use super::canvas::{self, Camera, Picture, Shading, Viewport, key, shade};
+use crate::jobs::picture;
+use crate::model::geometry::apply;
+use crate::model::{TiltSeries, Volume, center_index};
+use crate::ui::actions::{Action, Actions};
+use crate::ui::state::{AppState, ColorMap, TiltPicture};
+use crate::ui::theme;
+use eframe::egui::{self, Align2, Color32, ColorImage, Rect, Sense, Stroke, Ui, pos2, vec2};
+use ndarray::Array2;
+use std::sync::Arc;
+
+struct Request {
+    series: Arc<TiltSeries>,
+    volume: Option<Arc<Volume>>,
+    tilt: usize,
+    what: TiltPicture,
+    percentiles: [f32; 2],
+    map: ColorMap,
+}
+
+/// What was shown: the range of the map and, for comparisons, the R of this tilt.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    r: Option<f64>,
+}
+
+fn make(request: Request) -> (Shown, ColorImage) {
+    let measured = request.series.image(request.tilt);
+    let computed = || -> Option<Array2<f32>> {
+        picture::computed(request.volume.as_deref()?, &request.series, request.tilt).ok()
+    };
+    // Measured and computed share one contrast, so that they can be compared by eye.
+    let range = picture::percentiles(measured.iter(), request.percentiles);
+    let plain = Shading {
+        range,
+        map: request.map,
+        diverging: false,
+    };
+    let r = |other: &Array2<f32>| {
+        let total: f64 = measured.iter().map(|v| f64::from(v.abs())).sum();
+        let differ: f64 = measured
+            .iter()
+            .zip(other)
+            .map(|(a, b)| f64::from((b - a).abs()))
+            .sum();
+        Some(differ / total.max(f64::MIN_POSITIVE))
+    };
+    match request.what {
+        TiltPicture::Measured => (Shown::default(), shade(&measured.to_owned(), plain)),
+        TiltPicture::Fft => {
+            let power = picture::log_power(measured);
+            let range = picture::percentiles(power.iter(), [30.0, 99.95]);
+            (Shown::default(), shade(&power, Shading { range, ..plain }))
+        }
+        TiltPicture::Computed => match computed() {
+            Some(image) => (Shown { r: r(&image) }, shade(&image, plain)),
+            None => (
+                Shown::default(),
+                shade(&Array2::zeros(measured.dim()), plain),
+            ),
+        },
+        TiltPicture::Difference => match computed() {
+            Some(image) => {
+                let shown = Shown { r: r(&image) };
+                let difference = &measured - &image;
+                let [_, high] = picture::percentiles(difference.mapv(f32::abs).iter(), [0.0, 99.5]);
+                let shading = Shading {
+                    range: [-high, high],
+                    diverging: true,
+                    ..plain
+                };
+                (shown, shade(&difference, shading))
+            }
+            None => (
+                Shown::default(),
+                shade(&Array2::zeros(measured.dim()), plain),
+            ),
+        },
+    }
+}
+
+/// The tilt view's own state.
+#[derive(Default)]
+pub struct TiltView {
+    camera: Camera,
+    picture: Picture<Request, Shown>,
+}
+
+impl TiltView {
+    /// Draws the tilt and pushes what the user asked for.
+    pub fn ui(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+        let Some(series) = state
+            .workspace
+            .best_series()
+            .filter(|series| !series.is_empty())
+        else {
+            canvas::empty(
+                ui,
+                "A tilt series fills this view: drop its files on the window",
+            );
+            return;
+        };
+        let rect = ui.available_rect_before_wrap();
+        let response = ui.allocate_rect(rect, Sense::click_and_drag());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Tilt image"));
+        ui.painter().rect_filled(rect, 0.0, theme::PICTURE);
+        let tilt = state.view.tilt.min(series.len() - 1);
+        let pixel = series.pixel_size.unwrap_or(1.0);
+        let [nx, ny] = series.image_size();
+        let low = [nx, ny].map(|n| (-(center_index(n) as f64) - 0.5) * pixel);
+        let high = [low[0] + nx as f64 * pixel, low[1] + ny as f64 * pixel];
+        let viewport = Viewport::new(rect, &self.camera, [high[0] - low[0], high[1] - low[1]]);
+        self.draw_picture(
+            ui,
+            state,
+            series,
+            tilt,
+            viewport.rect_of(low, high),
+            &viewport,
+        );
+        if state.view.tilt_picture != TiltPicture::Fft {
+            draw_axis(ui, &viewport, series, tilt);
+            draw_crosshair(ui, &viewport, state, series, tilt);
+            if series.pixel_size.is_some() {
+                canvas::scale_bar(ui, &viewport);
+            }
+        }
+        self.caption(ui, rect, state, series, tilt);
+        if self.picture.is_waiting() {
+            canvas::label(
+                ui,
+                rect,
+                rect.center_top() + vec2(0.0, 8.0),
+                Align2::CENTER_TOP,
+                "computing…",
+            );
+        }
+        canvas::navigate(ui, &response, &mut self.camera, &viewport);
+        if response.dragged_by(egui::PointerButton::Primary) {
+            canvas::pan(&mut self.camera, &viewport, response.drag_delta());
+        }
+        if response.double_clicked() {
+            self.camera = Camera::default();
+        }
+        if response.hovered() {
+            let wheel = ui.input(|i| {
+                if i.modifiers.command {
+                    0.0
+                } else {
+                    i.raw_scroll_y()
+                }
+            });
+            if wheel != 0.0 {
+                let next = tilt as isize + if wheel > 0.0 { 1 } else { -1 };
+                let next = next.clamp(0, series.len() as isize - 1) as usize;
+                actions.push(Action::ShowTilt(next));
+            }
+        }
+    }
+
+    fn draw_picture(
+        &mut self,
+        ui: &Ui,
+        state: &AppState,
+        series: &Arc<TiltSeries>,
+        tilt: usize,
+        place: Rect,
+        viewport: &Viewport,
+    ) {
+        let view = &state.view;
+        let volume = state.shown_volume();
+        let compares = matches!(
+            view.tilt_picture,
+            TiltPicture::Computed | TiltPicture::Difference
+        );
+        let of = volume
+            .filter(|_| compares)
+            .map_or(0, |volume| Arc::as_ptr(volume) as usize);
+        let key = key((
+            Arc::as_ptr(series) as usize,
+            of,
+            tilt,
+            view.tilt_picture as u8,
+            view.image_percentiles.map(f32::to_bits),
+            view.density_map,
+        ));
+        let request = || Request {
+            series: Arc::clone(series),
+            volume: volume.filter(|_| compares).cloned(),
+            tilt,
+            what: view.tilt_picture,
+            percentiles: view.image_percentiles,
+            map: view.density_map,
+        };
+        if let Some(texture) = self.picture.update(ui.ctx(), "tilt", key, request, make) {
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            ui.painter_at(viewport.rect)
+                .image(texture.id(), place, uv, Color32::WHITE);
+        }
+    }
+
+    fn caption(&self, ui: &Ui, rect: Rect, state: &AppState, series: &TiltSeries, tilt: usize) {
+        let what = match state.view.tilt_picture {
+            TiltPicture::Measured if state.workspace.prepared.is_some() => "measured, prepared",
+            TiltPicture::Measured => "measured",
+            TiltPicture::Computed => "computed",
+            TiltPicture::Difference => "measured − computed",
+            TiltPicture::Fft => "power spectrum (log)",
+        };
+        let compares = matches!(
+            state.view.tilt_picture,
+            TiltPicture::Computed | TiltPicture::Difference
+        );
+        let mut text = what.to_owned();
+        if compares && state.shown_volume().is_none() {
+            text += " (needs a reconstruction)";
+        } else if let Some(r) = self
+            .picture
+            .answer
+            .as_ref()
+            .and_then(|shown| shown.r)
+            .filter(|_| compares)
+        {
+            text += &format!(", R {r:.4}");
+        }
+        if !series.included.get(tilt).copied().unwrap_or(true) {
+            text += ", left out";
+        }
+        canvas::label(
+            ui,
+            rect,
+            rect.left_bottom() + vec2(8.0, -8.0),
+            Align2::LEFT_BOTTOM,
+            &text,
+        );
+    }
+}
+
+/// The tilt axis through the centre, and an arrow for the sense of a positive tilt: the upper half of the specimen
+/// (towards the beam) moves to −x.
+fn draw_axis(ui: &Ui, viewport: &Viewport, series: &TiltSeries, tilt: usize) {
+    let painter = ui.painter_at(viewport.rect);
+    let center = viewport.to_screen([0.0, 0.0]);
+    let color = theme::ACCENT.gamma_multiply(0.8);
+    let r = series.angles[tilt].detector_from_sample();
+    // The sample's y axis as the detector sees it: φ turns the axis in the image.
+    let axis = apply(&r, [0.0, 1.0, 0.0]);
+    let direction = vec2(axis[0] as f32, -axis[1] as f32).normalized();
+    let length = viewport.rect.height() * 0.5;
+    for side in [-1.0, 1.0] {
+        painter.extend(egui::Shape::dashed_line(
+            &[center, center + side * length * direction],
+            Stroke::new(1.0, color),
+            6.0,
+            5.0,
+        ));
+    }
+    let theta = series.angles[tilt].theta;
+    let sense = if theta < 0.0 { 1.0 } else { -1.0 };
+    let tip = center + direction * (length * 0.82);
+    let across = vec2(-direction.y, direction.x) * 26.0 * sense;
+    if theta != 0.0 {
+        painter.arrow(tip - across * 0.5, across, Stroke::new(1.6, color));
+    }
+    let sign = if theta < 0.0 { "−" } else { "+" };
+    let text = format!("tilt axis, θ {sign}{:.1}°", theta.to_degrees().abs());
+    canvas::label(
+        ui,
+        viewport.rect,
+        tip + vec2(10.0, 12.0),
+        Align2::LEFT_TOP,
+        &text,
+    );
+}
+
+fn draw_crosshair(
+    ui: &Ui,
+    viewport: &Viewport,
+    state: &AppState,
+    series: &TiltSeries,
+    tilt: usize,
+) {
+    let seen = apply(
+        &series.angles[tilt].detector_from_sample(),
+        state.view.crosshair,
+    );
+    let at = viewport.to_screen([seen[0], seen[1]]);
+    let painter = ui.painter_at(viewport.rect);
+    let stroke = Stroke::new(1.5, theme::CROSSHAIR.gamma_multiply(0.8));
+    for arm in [vec2(1.0, 0.0), vec2(0.0, 1.0)] {
+        painter.line_segment([at - arm * 9.0, at - arm * 3.0], stroke);
+        painter.line_segment([at + arm * 3.0, at + arm * 9.0], stroke);
+    }
+}
+
+/// The wheel's movement in this frame.
+trait RawScroll {
+    fn raw_scroll_y(&self) -> f32;
+}
+
+impl RawScroll for egui::InputState {
+    fn raw_scroll_y(&self) -> f32 {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                egui::Event::MouseWheel { delta, .. } => Some(delta.y),
+                _ => None,
+            })
+            .sum()
+    }
+}
