@@ -487,7 +487,13 @@ fn pictures_of_every_stage() {
             .with_size(egui::vec2(size[0], size[1]))
             .with_max_steps(12)
             .wgpu()
-            .build_eframe(|_| App::headless(idle));
+            .build_eframe(|creation| {
+                let mut app = App::headless(idle);
+                if let Some(graphics) = &creation.wgpu_render_state {
+                    app.install_graphics(graphics);
+                }
+                app
+            });
         harness.run_ok();
         let shoot = |harness: &mut Harness<'_, App>, name: &str| {
             for _ in 0..6 {
@@ -511,5 +517,25 @@ fn pictures_of_every_stage() {
             harness.state_mut().state.view.plot = plot.to_owned();
             shoot(&mut harness, stage.name());
         }
+        let state = &mut harness.state_mut().state;
+        state.view.dark = false;
+        state.view.plot = "boo".to_owned();
+        state.view.stage = Stage::Correct;
+        state.view.selection = [AtomId(7)].into();
+        state.job = Some(aetlas::ui::state::RunningJob {
+            id: aetlas::jobs::JobId(1),
+            title: "Reconstruct",
+            phase: "Reconstruct".to_owned(),
+            progress: (60, 200),
+            phase_started: std::time::Instant::now() - std::time::Duration::from_secs(6),
+            started: std::time::Instant::now(),
+            paused: false,
+        });
+        shoot(&mut harness, "light");
+        harness.state_mut().state.job = None;
+        let state = &mut harness.state_mut().state;
+        state.view.dark = true;
+        state.workspace.atoms = None;
+        shoot(&mut harness, "volume");
     }
 }

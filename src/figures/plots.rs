@@ -245,8 +245,8 @@ pub fn boo_figure(atoms: &Atoms, threshold: f64) -> Option<Figure> {
     Some(Figure {
         id: "boo".to_owned(),
         title: "Averaged local bond order".to_owned(),
-        x: AxisLabel::new("Averaged Q4", ""),
-        y: AxisLabel::new("Averaged Q6", ""),
+        x: AxisLabel::new("Q̄4", ""),
+        y: AxisLabel::new("Q̄6", ""),
         layers,
         note: format!(
             "{} atoms; {disordered} ({share:.1} %) below {threshold} of √(Q4² + Q6²) of fcc",

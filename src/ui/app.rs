@@ -114,6 +114,11 @@ impl App {
         }
     }
 
+    /// Hands over the device the 3D view draws with.
+    pub fn install_graphics(&mut self, graphics: &eframe::egui_wgpu::RenderState) {
+        self.views.install(graphics);
+    }
+
     /// Queues a job.
     pub fn submit(&mut self, job: Job) {
         self.submitted.push(job.title());
@@ -252,6 +257,9 @@ impl App {
     fn show_theme(&mut self, ctx: &egui::Context) {
         let dark = self.state.view.dark;
         if self.dark != Some(dark) {
+            if self.dark.is_none() {
+                theme::install(ctx);
+            }
             ctx.set_theme(if dark {
                 egui::Theme::Dark
             } else {
@@ -469,10 +477,9 @@ pub fn run_with(
         "aetlas",
         options,
         Box::new(move |creation| {
-            theme::install(&creation.egui_ctx);
             let mut app = App::new(execute);
             if let Some(graphics) = &creation.wgpu_render_state {
-                app.views.install(graphics);
+                app.install_graphics(graphics);
             }
             if let Some(storage) = creation.storage {
                 let stored: Stored =

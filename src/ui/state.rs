@@ -149,7 +149,7 @@ pub struct ViewState {
     pub playing: bool,
     /// Which picture of the tilt.
     pub tilt_picture: TiltPicture,
-    /// Whether the 3D view shows the volume.
+    /// Whether the 3D view shows the volume beside the atoms (without atoms it always does).
     pub show_volume: bool,
     /// Isosurface level (fraction of the range); `None` is maximum intensity.
     pub iso_level: Option<f32>,
@@ -189,7 +189,7 @@ impl Default for ViewState {
             tilt: 0,
             playing: false,
             tilt_picture: TiltPicture::Measured,
-            show_volume: true,
+            show_volume: false,
             iso_level: None,
             clip: false,
             dragged_threshold: None,

@@ -82,6 +82,9 @@ pub fn install(ctx: &egui::Context) {
             ] {
                 state.corner_radius = round;
             }
+            // The default is too faint for what is to be read, if second.
+            let faint = if theme == egui::Theme::Dark { 150 } else { 90 };
+            visuals.weak_text_color = Some(Color32::from_gray(faint));
             if theme == egui::Theme::Dark {
                 visuals.panel_fill = Color32::from_rgb(27, 29, 34);
                 visuals.window_fill = Color32::from_rgb(33, 36, 42);

@@ -13,6 +13,7 @@ pub mod start;
 pub mod status;
 pub mod trace;
 pub mod tray;
+pub mod view_settings;
 
 use super::actions::{Action, Actions};
 use super::commands::{Enabled, by_id};
@@ -49,15 +50,32 @@ impl Panels {
         egui::ScrollArea::vertical()
             .id_salt(("stage", stage.name()))
             .auto_shrink([false, false])
-            .show(ui, |ui| match stage {
-                Stage::Series => self.series.ui(ui, state, actions),
-                Stage::Prepare => prepare::ui(ui, state, actions),
-                Stage::Reconstruct => self.reconstruct.ui(ui, state, actions),
-                Stage::Trace => self.trace.ui(ui, state, figures, views, actions),
-                Stage::Correct => self.correct.ui(ui, state, actions),
-                Stage::Analyze => self.analyze.ui(ui, state, views, actions),
-                Stage::Report => report::ui(ui, state, actions),
+            .show(ui, |ui| {
+                self.body_ui(ui, state, figures, views, actions);
+                if matches!(stage, Stage::Reconstruct | Stage::Trace | Stage::Correct) {
+                    view_settings::ui(ui, state, actions);
+                }
+                ui.add_space(8.0);
             });
+    }
+
+    fn body_ui(
+        &mut self,
+        ui: &mut Ui,
+        state: &AppState,
+        figures: &super::figure_cache::FigureCache,
+        views: &mut super::embed::Views,
+        actions: &mut Actions,
+    ) {
+        match state.view.stage {
+            Stage::Series => self.series.ui(ui, state, actions),
+            Stage::Prepare => prepare::ui(ui, state, actions),
+            Stage::Reconstruct => self.reconstruct.ui(ui, state, actions),
+            Stage::Trace => self.trace.ui(ui, state, figures, views, actions),
+            Stage::Correct => self.correct.ui(ui, state, actions),
+            Stage::Analyze => self.analyze.ui(ui, state, views, actions),
+            Stage::Report => report::ui(ui, state, actions),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ fn entry(ui: &mut Ui, state: &AppState, index: usize, stage: Stage, actions: &mu
     let mark = color(ui, badge.mood);
     if chosen {
         ui.painter()
-            .rect_filled(rect, 4.0, visuals.widgets.active.weak_bg_fill);
+            .rect_filled(rect, 4.0, visuals.selection.bg_fill.gamma_multiply(0.4));
     } else if response.hovered() || response.has_focus() {
         ui.painter()
             .rect_filled(rect, 4.0, visuals.widgets.hovered.weak_bg_fill);

@@ -80,14 +80,13 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     }
     if !rows.is_empty()
         && ui
-            .button("Copy table")
-            .on_hover_text("Put the table on the clipboard, a row per line")
+            .button("Copy as Markdown")
+            .on_hover_text(
+                "Put the whole report on the clipboard, as a supplement can take it over",
+            )
             .clicked()
     {
-        let text = rows
-            .iter()
-            .map(|(name, value)| format!("{name}\t{value}\n"))
-            .collect();
+        let text = crate::project::report::markdown(&state.workspace);
         actions.push(Action::Copy(text));
     }
     if let Some(comparison) = &state.comparison {

@@ -33,6 +33,8 @@ impl Tray {
         views: &mut Views,
         actions: &mut Actions,
     ) {
+        // Without this the panel would shrink to its content, a little every frame.
+        ui.set_min_height(ui.available_height());
         let open = state.view.plot.as_str();
         ui.horizontal(|ui| {
             for (id, name, _) in TABS {
