@@ -55,9 +55,7 @@ impl App {
                 }
             }
             Action::Unsaved { save } => {
-                let Some(action) = self.state.unsaved.take() else {
-                    return None;
-                };
+                let action = self.state.unsaved.take()?;
                 if save {
                     self.after_save = Some(*action);
                     self.perform(ctx, Action::Save);

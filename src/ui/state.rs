@@ -448,7 +448,8 @@ impl AppState {
             JobEvent::Warning { text, .. } => self.say(Severity::Warning, text),
             JobEvent::Output { output, .. } => self.fold_output(*output),
             JobEvent::Finished { seconds, .. } => {
-                if let Some(job) = self.job.take() {
+                // Written behind the user's back, an autosave is no news.
+                if let Some(job) = self.job.take().filter(|job| job.title != "Autosave") {
                     self.say(
                         Severity::Info,
                         format!("{} finished in {seconds:.1} s", job.title),

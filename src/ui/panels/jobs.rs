@@ -7,7 +7,7 @@ use eframe::egui::{self, RichText, Ui};
 
 /// Draws the strip, right to left (it stands at the right end of the menu bar).
 pub fn strip_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
-    let Some(job) = &state.job else {
+    let Some(job) = state.job.as_ref().filter(|job| job.title != "Autosave") else {
         return;
     };
     if ui

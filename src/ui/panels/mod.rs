@@ -192,18 +192,29 @@ pub fn running_stage(phase: &str, title: &str) -> Option<Stage> {
 
 /// A name and its value, aligned as in a table.
 pub fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) {
-    ui.horizontal(|ui| {
-        name_cell(ui, name);
-        ui.add(egui::Label::new(value.into()).wrap());
+    let height = ui.text_style_height(&egui::TextStyle::Body);
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        ui.horizontal(|ui| {
+            cell(ui, name, height);
+            ui.add(egui::Label::new(value.into()).wrap());
+        });
     });
 }
 
 /// Width of the names in a panel.
 pub const NAME_WIDTH: f32 = 128.0;
 
-/// A name in the first column of a panel.
+/// A name in the first column of a panel, beside a field or button.
 pub fn name_cell(ui: &mut Ui, name: &str) -> egui::Response {
-    let height = ui.spacing().interact_size.y;
+    // As high as what stands beside it, so that both are on one line.
+    let text = ui.text_style_height(&egui::TextStyle::Button);
+    let padded = text + 2.0 * ui.spacing().button_padding.y;
+    let height = padded.max(ui.spacing().interact_size.y);
+    cell(ui, name, height)
+}
+
+fn cell(ui: &mut Ui, name: &str, height: f32) -> egui::Response {
     ui.allocate_ui_with_layout(
         egui::vec2(NAME_WIDTH, height),
         egui::Layout::left_to_right(egui::Align::Center),

@@ -185,7 +185,7 @@ impl SeriesPanel {
             });
         }
         ui.add_space(2.0);
-        let text_height = 20.0;
+        let text_height = 27.0;
         TableBuilder::new(ui)
             .id_salt("angles")
             .striped(true)
