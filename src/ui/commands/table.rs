@@ -1,0 +1,691 @@
+//! The commands themselves, in the order of the menus.
+
+use super::{
+    Command, Menu, always, can_auto, can_redo, can_run, can_undo, has_analysis, has_atoms,
+    has_document, has_doubts, has_job, has_pair, has_selection, has_series, has_volume,
+};
+use crate::monitor::Stopped;
+use crate::project::Stage;
+use crate::ui::actions::{Action, ViewChange};
+use crate::ui::state::{TiltPicture, Tool, ViewKind};
+use eframe::egui::{Key, KeyboardShortcut, Modifiers};
+
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+macro_rules! command {
+    ($menu:ident, $id:literal, $text:literal, $tooltip:literal, [$($key:expr),*], $enabled:expr, $action:expr) => {
+        Command { id: $id, menu: Menu::$menu, text: $text, tooltip: $tooltip, keys: &[$($key),*],
+                  enabled: $enabled, action: $action, separated: false }
+    };
+    (--- $menu:ident, $id:literal, $text:literal, $tooltip:literal, [$($key:expr),*], $enabled:expr, $action:expr) => {
+        Command { separated: true, ..command!($menu, $id, $text, $tooltip, [$($key),*], $enabled, $action) }
+    };
+}
+
+/// The table.
+pub static COMMANDS: &[Command] = &[
+    // File
+    command!(
+        File,
+        "new",
+        "New",
+        "Close what is open and begin an empty project",
+        [ctrl(Key::N)],
+        has_document,
+        |_| Action::NewProject
+    ),
+    command!(
+        File,
+        "open",
+        "Open…",
+        "Open a tilt series with its angles, a volume, a model or a project",
+        [ctrl(Key::O)],
+        always,
+        |_| Action::OpenDialog
+    ),
+    command!(
+        File,
+        "open_path",
+        "Open by path…",
+        "Type or paste the path of a file or folder",
+        [ctrl_shift(Key::O)],
+        always,
+        |_| Action::OpenByPath
+    ),
+    command!(
+        File,
+        "demo",
+        "Demo particle",
+        "Simulate a partially oxidised Zr particle and take it down the whole road",
+        [],
+        always,
+        |_| Action::Demo
+    ),
+    command!(
+        ---File,
+        "save",
+        "Save",
+        "Save the project",
+        [ctrl(Key::S)],
+        has_document,
+        |_| Action::Save
+    ),
+    command!(
+        File,
+        "save_as",
+        "Save as…",
+        "Save the project in another place",
+        [ctrl_shift(Key::S)],
+        has_document,
+        |_| Action::SaveAs
+    ),
+    command!(
+        ---File,
+        "export_atoms",
+        "Export model…",
+        "Write the atoms as XYZ, extended XYZ or CSV",
+        [ctrl(Key::E)],
+        has_atoms,
+        |_| Action::ExportAtoms
+    ),
+    command!(
+        File,
+        "export_volume",
+        "Export volume…",
+        "Write the volume as MRC or npy",
+        [],
+        has_volume,
+        |_| Action::ExportVolume
+    ),
+    command!(
+        File,
+        "export_series",
+        "Export tilt series…",
+        "Write the (prepared) tilt series as MRC or npy",
+        [],
+        has_series,
+        |_| Action::ExportSeries
+    ),
+    command!(
+        File,
+        "export_analysis",
+        "Export analysis…",
+        "Write the analysis as JSON, CSV and extended XYZ into a folder",
+        [],
+        has_analysis,
+        |_| Action::ExportAnalysis
+    ),
+    command!(
+        File,
+        "export_report",
+        "Export report…",
+        "Write the methods table, all figures and the data package into a folder",
+        [],
+        has_document,
+        |_| Action::ExportReport
+    ),
+    command!(
+        ---File,
+        "quit",
+        "Quit",
+        "Close the window; asks when something is unsaved",
+        [ctrl(Key::Q)],
+        always,
+        |_| Action::Quit
+    ),
+    // Edit
+    command!(
+        Edit,
+        "undo",
+        "Undo",
+        "Take the last hand edit back",
+        [ctrl(Key::Z)],
+        can_undo,
+        |_| Action::Undo
+    ),
+    command!(
+        Edit,
+        "redo",
+        "Redo",
+        "Make the last undone edit again",
+        [ctrl_shift(Key::Z), ctrl(Key::Y)],
+        can_redo,
+        |_| Action::Redo
+    ),
+    command!(
+        ---Edit,
+        "add",
+        "Add atom here",
+        "Fit the maximum under the pointer (or at the crosshair) and show it as a ghost first",
+        [plain(Key::A)],
+        has_volume,
+        |_| Action::ProposeHere
+    ),
+    command!(
+        Edit,
+        "remove",
+        "Remove atoms",
+        "Remove the selected atoms from the model",
+        [plain(Key::X), plain(Key::Delete)],
+        has_selection,
+        |_| Action::RemoveSelected
+    ),
+    command!(
+        Edit,
+        "refit",
+        "Refit atoms",
+        "Bring the selected atoms to their fitted maxima",
+        [plain(Key::R)],
+        has_selection,
+        |_| Action::RefitSelected
+    ),
+    command!(
+        Edit,
+        "merge",
+        "Merge two atoms",
+        "Make one atom of the two selected ones",
+        [plain(Key::J)],
+        has_pair,
+        |_| Action::MergeSelected
+    ),
+    command!(
+        ---Edit,
+        "tool_select",
+        "Select tool",
+        "Click selects, Shift adds, dragging moves the crosshair",
+        [plain(Key::S)],
+        always,
+        |_| Action::SetTool(Tool::Select)
+    ),
+    command!(
+        Edit,
+        "tool_add",
+        "Add tool",
+        "Click proposes an atom at the nearest maximum",
+        [plain(Key::P)],
+        has_volume,
+        |_| Action::SetTool(Tool::Add)
+    ),
+    command!(
+        Edit,
+        "tool_move",
+        "Move tool",
+        "Drag the selected atom, or nudge it with the arrows",
+        [plain(Key::M)],
+        has_atoms,
+        |_| Action::SetTool(Tool::Move)
+    ),
+    command!(
+        ---Edit,
+        "next_doubt",
+        "Next doubtful place",
+        "Go to the next place that deserves a look",
+        [plain(Key::N)],
+        has_doubts,
+        |_| Action::StepDoubtful(1)
+    ),
+    command!(
+        Edit,
+        "previous_doubt",
+        "Previous doubtful place",
+        "Go back to the place before",
+        [shift(Key::N)],
+        has_doubts,
+        |_| Action::StepDoubtful(-1)
+    ),
+    command!(
+        ---Edit,
+        "confirm",
+        "Accept",
+        "Add the ghost to the model, or take the shown place off the list",
+        [plain(Key::Enter)],
+        always,
+        |_| Action::Confirm
+    ),
+    command!(
+        Edit,
+        "cancel",
+        "Reject",
+        "Drop the ghost, then the tool, then the selection",
+        [plain(Key::Escape)],
+        always,
+        |_| Action::Cancel
+    ),
+    // View
+    command!(
+        View,
+        "maximize",
+        "Maximise view",
+        "Show the view under the pointer alone, or all views again",
+        [plain(Key::Space)],
+        always,
+        |s| Action::Maximize(s.view.active)
+    ),
+    command!(
+        View,
+        "cycle",
+        "Next view",
+        "Make the next view the one that keys act on",
+        [plain(Key::Tab)],
+        always,
+        |_| Action::CycleView
+    ),
+    command!(
+        View,
+        "layout",
+        "Default layout",
+        "Put the views back where they were",
+        [],
+        always,
+        |_| Action::DefaultLayout
+    ),
+    command!(
+        ---View,
+        "atoms",
+        "Atoms in slices",
+        "Show or hide the atoms in the slice views",
+        [plain(Key::V)],
+        has_atoms,
+        |s| Action::View(ViewChange::ShowAtoms(!s.view.show_atoms))
+    ),
+    command!(
+        View,
+        "clip",
+        "Clip 3D to the slab",
+        "Show only the slab round the crosshair in the 3D view",
+        [plain(Key::C)],
+        always,
+        |s| Action::View(ViewChange::Clip(!s.view.clip))
+    ),
+    command!(
+        View,
+        "thinner",
+        "Thinner slab",
+        "Make the slabs of density and atoms thinner",
+        [plain(Key::OpenBracket)],
+        always,
+        |_| Action::ScaleSlab(1.0 / 1.25)
+    ),
+    command!(
+        View,
+        "thicker",
+        "Thicker slab",
+        "Make the slabs of density and atoms thicker",
+        [plain(Key::CloseBracket)],
+        always,
+        |_| Action::ScaleSlab(1.25)
+    ),
+    command!(
+        View,
+        "slice_up",
+        "Next slice",
+        "Move the active view's plane by a voxel",
+        [plain(Key::PageUp)],
+        has_volume,
+        |_| Action::StepSlice(1)
+    ),
+    command!(
+        View,
+        "slice_down",
+        "Previous slice",
+        "Move the active view's plane back by a voxel",
+        [plain(Key::PageDown)],
+        has_volume,
+        |_| Action::StepSlice(-1)
+    ),
+    command!(
+        Hidden,
+        "slice_up_layer",
+        "Ten slices on",
+        "Move the active view's plane by ten voxels",
+        [shift(Key::PageUp)],
+        has_volume,
+        |_| Action::StepSlice(10)
+    ),
+    command!(
+        Hidden,
+        "slice_down_layer",
+        "Ten slices back",
+        "Move the active view's plane back by ten voxels",
+        [shift(Key::PageDown)],
+        has_volume,
+        |_| Action::StepSlice(-10)
+    ),
+    command!(
+        ---View,
+        "next_tilt",
+        "Next tilt",
+        "Show the next tilt image",
+        [plain(Key::Period)],
+        has_series,
+        |s| Action::ShowTilt(s.view.tilt + 1)
+    ),
+    command!(
+        View,
+        "previous_tilt",
+        "Previous tilt",
+        "Show the tilt image before",
+        [plain(Key::Comma)],
+        has_series,
+        |s| Action::ShowTilt(s.view.tilt.saturating_sub(1))
+    ),
+    command!(
+        View,
+        "play",
+        "Play tilts",
+        "Run through the tilt images",
+        [plain(Key::L)],
+        has_series,
+        |s| Action::View(ViewChange::Playing(!s.view.playing))
+    ),
+    command!(
+        View,
+        "difference",
+        "Measured or difference",
+        "Switch the tilt view between the measured image and its difference to the model's",
+        [plain(Key::D)],
+        has_series,
+        |s| {
+            let picture = if s.view.tilt_picture == TiltPicture::Difference {
+                TiltPicture::Measured
+            } else {
+                TiltPicture::Difference
+            };
+            Action::View(ViewChange::TiltPicture(picture))
+        }
+    ),
+    command!(
+        ---View,
+        "theme",
+        "Light or dark",
+        "Switch between the dark and the light theme",
+        [],
+        always,
+        |_| Action::ToggleTheme
+    ),
+    // Run
+    command!(
+        Run,
+        "auto",
+        "Auto",
+        "Prepare, reconstruct, trace and analyse with parameters chosen from the data",
+        [ctrl(Key::R)],
+        can_auto,
+        |_| Action::Auto
+    ),
+    command!(
+        ---Run,
+        "prepare",
+        "Prepare",
+        "Subtract the background and align the tilts",
+        [],
+        |s| can_run(s, Stage::Prepare),
+        |_| Action::RunStage(Stage::Prepare)
+    ),
+    command!(
+        Run,
+        "reconstruct",
+        "Reconstruct",
+        "Run RESIRE on the tilt series",
+        [],
+        |s| can_run(s, Stage::Reconstruct),
+        |_| Action::RunStage(Stage::Reconstruct)
+    ),
+    command!(
+        Run,
+        "trace",
+        "Trace",
+        "Find the atoms in the volume",
+        [],
+        |s| can_run(s, Stage::Trace),
+        |_| Action::RunStage(Stage::Trace)
+    ),
+    command!(
+        Run,
+        "analyze",
+        "Analyze",
+        "Analyse the structure of the model",
+        [],
+        |s| can_run(s, Stage::Analyze),
+        |_| Action::RunStage(Stage::Analyze)
+    ),
+    command!(
+        ---Run,
+        "pause",
+        "Pause or resume",
+        "Halt the running job, or let it go on",
+        [ctrl(Key::Space)],
+        has_job,
+        |s| Action::Pause(!s.job.as_ref().is_some_and(|j| j.paused))
+    ),
+    command!(
+        Run,
+        "keep",
+        "Finish now and keep",
+        "End the running job and keep its result so far",
+        [],
+        has_job,
+        |_| Action::Stop(Stopped::Keep)
+    ),
+    command!(
+        Run,
+        "abandon",
+        "Abandon",
+        "End the running job and drop its result",
+        [],
+        has_job,
+        |_| Action::Stop(Stopped::Abandon)
+    ),
+    // Help
+    command!(
+        Help,
+        "palette",
+        "Commands…",
+        "Find any command by its name",
+        [ctrl(Key::P)],
+        always,
+        |_| Action::TogglePalette
+    ),
+    command!(
+        Help,
+        "help",
+        "Keys",
+        "Show all keys",
+        [plain(Key::F1), plain(Key::Questionmark)],
+        always,
+        |_| Action::ToggleHelp
+    ),
+    // Arrows
+    command!(
+        Hidden,
+        "left",
+        "Left",
+        "Move left in the active view: the selected atoms with the move tool, else the crosshair",
+        [plain(Key::ArrowLeft)],
+        has_document,
+        |_| Action::StepInPlane(-1, 0)
+    ),
+    command!(
+        Hidden,
+        "right",
+        "Right",
+        "Move right in the active view",
+        [plain(Key::ArrowRight)],
+        has_document,
+        |_| Action::StepInPlane(1, 0)
+    ),
+    command!(
+        Hidden,
+        "up",
+        "Up",
+        "Move up in the active view",
+        [plain(Key::ArrowUp)],
+        has_document,
+        |_| Action::StepInPlane(0, 1)
+    ),
+    command!(
+        Hidden,
+        "down",
+        "Down",
+        "Move down in the active view",
+        [plain(Key::ArrowDown)],
+        has_document,
+        |_| Action::StepInPlane(0, -1)
+    ),
+    command!(
+        Hidden,
+        "far_left",
+        "Far left",
+        "Ten times as far to the left",
+        [shift(Key::ArrowLeft)],
+        has_document,
+        |_| Action::StepInPlane(-10, 0)
+    ),
+    command!(
+        Hidden,
+        "far_right",
+        "Far right",
+        "Ten times as far to the right",
+        [shift(Key::ArrowRight)],
+        has_document,
+        |_| Action::StepInPlane(10, 0)
+    ),
+    command!(
+        Hidden,
+        "far_up",
+        "Far up",
+        "Ten times as far up",
+        [shift(Key::ArrowUp)],
+        has_document,
+        |_| Action::StepInPlane(0, 10)
+    ),
+    command!(
+        Hidden,
+        "far_down",
+        "Far down",
+        "Ten times as far down",
+        [shift(Key::ArrowDown)],
+        has_document,
+        |_| Action::StepInPlane(0, -10)
+    ),
+    // Views and stages by number, for the palette and the keys.
+    command!(
+        Hidden,
+        "stage_series",
+        "Go to Series",
+        "Show the series panel",
+        [ctrl(Key::Num1)],
+        always,
+        |_| Action::ShowStage(Stage::Series)
+    ),
+    command!(
+        Hidden,
+        "stage_prepare",
+        "Go to Prepare",
+        "Show the prepare panel",
+        [ctrl(Key::Num2)],
+        always,
+        |_| Action::ShowStage(Stage::Prepare)
+    ),
+    command!(
+        Hidden,
+        "stage_reconstruct",
+        "Go to Reconstruct",
+        "Show the reconstruct panel",
+        [ctrl(Key::Num3)],
+        always,
+        |_| Action::ShowStage(Stage::Reconstruct)
+    ),
+    command!(
+        Hidden,
+        "stage_trace",
+        "Go to Trace",
+        "Show the trace panel",
+        [ctrl(Key::Num4)],
+        always,
+        |_| Action::ShowStage(Stage::Trace)
+    ),
+    command!(
+        Hidden,
+        "stage_correct",
+        "Go to Correct",
+        "Show the correct panel",
+        [ctrl(Key::Num5)],
+        always,
+        |_| Action::ShowStage(Stage::Correct)
+    ),
+    command!(
+        Hidden,
+        "stage_analyze",
+        "Go to Analyze",
+        "Show the analyze panel",
+        [ctrl(Key::Num6)],
+        always,
+        |_| Action::ShowStage(Stage::Analyze)
+    ),
+    command!(
+        Hidden,
+        "stage_report",
+        "Go to Report",
+        "Show the report panel",
+        [ctrl(Key::Num7)],
+        always,
+        |_| Action::ShowStage(Stage::Report)
+    ),
+    command!(
+        Hidden,
+        "view_xy",
+        "Maximise xy",
+        "Show the xy slice alone",
+        [],
+        always,
+        |_| Action::Maximize(ViewKind::Xy)
+    ),
+    command!(
+        Hidden,
+        "view_xz",
+        "Maximise xz",
+        "Show the xz slice alone",
+        [],
+        always,
+        |_| Action::Maximize(ViewKind::Xz)
+    ),
+    command!(
+        Hidden,
+        "view_yz",
+        "Maximise yz",
+        "Show the yz slice alone",
+        [],
+        always,
+        |_| Action::Maximize(ViewKind::Yz)
+    ),
+    command!(
+        Hidden,
+        "view_3d",
+        "Maximise 3D",
+        "Show the 3D view alone",
+        [],
+        always,
+        |_| Action::Maximize(ViewKind::Volume)
+    ),
+    command!(
+        Hidden,
+        "view_tilt",
+        "Maximise tilt",
+        "Show the tilt view alone",
+        [],
+        always,
+        |_| Action::Maximize(ViewKind::Tilt)
+    ),
+];
