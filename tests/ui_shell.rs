@@ -61,6 +61,7 @@ fn analysis(atoms: &Atoms) -> Analyzed {
         }),
         oxygen: vec![[0.0; 3]; 12],
         atoms,
+        ..Analyzed::default()
     }
 }
 

@@ -1,8 +1,17 @@
 //! From atoms to structure: PDF, bond-orientational order, atomic density, degree of oxidation, ….
 
+mod bonds;
+pub mod order;
+pub mod oxidation;
+pub mod pdf;
+mod summary;
+
 use crate::model::Atoms;
-use crate::monitor::Stopped;
+use crate::monitor::{Monitor, Stopped};
+use crate::numeric::neighbors::{nearest_distances, neighbors_within};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Parameters of the structure analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -74,7 +83,7 @@ impl Default for AnalyzeParams {
 }
 
 /// The outcome: numbers to write, the atoms with a column per quantity, and plots as data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Analyzed {
     /// The input atoms with added columns (`q4bar`, `q6bar`, `boo`, `cn`, `rho_n`, `oxidation`, `surface`, `phase`, …).
     pub atoms: Atoms,
@@ -88,6 +97,14 @@ pub struct Analyzed {
     pub pdf: Option<Pdf>,
     /// Centres of the filled tetrahedra (inferred O atoms), Å.
     pub oxygen: Vec<[f64; 3]>,
+    /// Voids of the region, largest first; those at its surface are roughness, not voids.
+    pub voids: Vec<oxidation::Void>,
+    /// The parameters it was made with.
+    pub params: AnalyzeParams,
+    /// What could not be computed, and what was assumed.
+    pub notes: Vec<String>,
+    /// The tessellation, kept so that a threshold that moves costs no new one.
+    pub space: Option<Arc<oxidation::Space>>,
 }
 
 /// A pair distribution function.
@@ -131,4 +148,338 @@ pub enum AnalyzeError {
     /// The user stopped it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// The names `only` understands, in the order they run.
+pub const PARTS: [&str; 5] = ["pdf", "boo", "voronoi", "oxidation", "voids"];
+
+/// Runs the analyses.
+///
+/// # Errors
+/// Atoms that cannot be analysed (fewer than 5, NaN, coincident, not in Å), parameters out of their range, a stop.
+pub fn analyze(
+    atoms: &Atoms,
+    params: &AnalyzeParams,
+    monitor: &Monitor,
+) -> Result<Analyzed, AnalyzeError> {
+    run(atoms, params, None, monitor)
+}
+
+/// Repeats an analysis with other thresholds; the tessellation is used again.
+///
+/// # Errors
+/// As [`analyze`].
+pub fn reanalyze(
+    before: &Analyzed,
+    params: &AnalyzeParams,
+    monitor: &Monitor,
+) -> Result<Analyzed, AnalyzeError> {
+    run(&before.atoms, params, before.space.clone(), monitor)
+}
+
+fn run(
+    atoms: &Atoms,
+    params: &AnalyzeParams,
+    space: Option<Arc<oxidation::Space>>,
+    monitor: &Monitor,
+) -> Result<Analyzed, AnalyzeError> {
+    let spacing = check(atoms, params)?;
+    let mut work = Work {
+        wanted: Wanted::new(params)?,
+        out: Analyzed {
+            atoms: atoms.clone(),
+            cutoff: 0.0,
+            summary: serde_json::Value::Null,
+            seconds: Vec::new(),
+            pdf: None,
+            oxygen: Vec::new(),
+            voids: Vec::new(),
+            params: params.clone(),
+            notes: Vec::new(),
+            space,
+        },
+        spacing,
+        region: None,
+        surface: None,
+    };
+    let total = 5;
+    for (done, step) in [
+        Work::pdf,
+        Work::order,
+        Work::tessellate,
+        Work::oxidation,
+        Work::voids,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        monitor.check()?;
+        monitor.progress(done, total);
+        step(&mut work, params);
+    }
+    work.phases();
+    monitor.progress(total, total);
+    let mut out = work.out;
+    out.summary = summary::summary(&out, params, &work.region, work.surface.as_deref());
+    Ok(out)
+}
+
+struct Wanted(Option<Vec<String>>);
+
+impl Wanted {
+    fn new(params: &AnalyzeParams) -> Result<Self, AnalyzeError> {
+        let known = [&PARTS[..], &["ptm", "strain", "core-shell"]].concat();
+        for name in params.only.iter().flatten() {
+            if !known.contains(&name.as_str()) {
+                return Err(AnalyzeError::BadParameter {
+                    name: "only",
+                    expected: format!("one of {}", PARTS.join(", ")),
+                    found: name.clone(),
+                });
+            }
+        }
+        Ok(Self(params.only.clone()))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|n| n == name))
+    }
+}
+
+/// The analysis under way.
+struct Work {
+    wanted: Wanted,
+    out: Analyzed,
+    spacing: f64,
+    region: Option<Vec<bool>>,
+    surface: Option<Vec<bool>>,
+}
+
+impl Work {
+    fn time(&mut self, name: &str, started: Instant) {
+        self.out
+            .seconds
+            .push((name.to_owned(), started.elapsed().as_secs_f64()));
+    }
+
+    /// The PDF also gives the neighbour cutoff, so it runs whenever that is needed.
+    fn pdf(&mut self, params: &AnalyzeParams) {
+        let started = Instant::now();
+        if self.wanted.has("pdf") || params.cutoff.is_none() {
+            let atoms = &self.out.atoms;
+            let kinds: Vec<usize> = atoms.species.iter().map(|&s| usize::from(s)).collect();
+            let names = &atoms.species_names;
+            let classes = (atoms.species_counts().len() > 1).then_some((&kinds[..], &names[..]));
+            let sampling = pdf::Sampling {
+                range: params.pdf_range,
+                bin: params.pdf_bin,
+                smoothing: params.pdf_smoothing,
+            };
+            let function =
+                pdf::pair_distribution(&atoms.positions, &sampling, self.spacing, classes);
+            if params.cutoff.is_none() && function.first_valley.is_none() {
+                self.out
+                    .notes
+                    .push("the PDF has no valley: the cutoff is 1.35 nearest distances".to_owned());
+            }
+            self.out.cutoff = function.first_valley.unwrap_or(1.35 * self.spacing);
+            self.out.pdf = Some(function);
+        }
+        if let Some(cutoff) = params.cutoff {
+            self.out.cutoff = cutoff;
+        }
+        self.time("pdf", started);
+    }
+
+    fn order(&mut self, _: &AnalyzeParams) {
+        if !self.wanted.has("boo") {
+            return;
+        }
+        let started = Instant::now();
+        let neighbors = neighbors_within(&self.out.atoms.positions, self.out.cutoff);
+        let q = order::averaged_q4_q6(&self.out.atoms.positions, &neighbors);
+        let bonds = bonds::bonds(&self.out.atoms.positions, &neighbors);
+        let atoms = &mut self.out.atoms;
+        atoms.set_column("q4bar", "", q.iter().map(|q| q[0]).collect());
+        atoms.set_column("q6bar", "", q.iter().map(|q| q[1]).collect());
+        atoms.set_column("boo", "", q.iter().map(|q| order::normalized(*q)).collect());
+        atoms.set_column("cn", "", neighbors.iter().map(|n| n.len() as f64).collect());
+        atoms.set_column("bond_length_A", "Å", bonds);
+        self.time("boo", started);
+    }
+
+    fn tessellate(&mut self, _: &AnalyzeParams) {
+        if !["voronoi", "oxidation", "voids"]
+            .iter()
+            .any(|part| self.wanted.has(part))
+        {
+            return;
+        }
+        let started = Instant::now();
+        if self.out.space.is_none() {
+            self.out.space = oxidation::Space::new(&self.out.atoms.positions).map(Arc::new);
+        }
+        let Some(space) = self.out.space.clone() else {
+            self.out
+                .notes
+                .push("the atoms lie in one plane: no tessellation".to_owned());
+            return;
+        };
+        let region = space.region(self.out.cutoff);
+        let surface = space.surface(&region, self.out.atoms.len());
+        let rho = space
+            .cell
+            .iter()
+            .zip(&surface)
+            .map(|(&cell, &surface)| {
+                if surface || cell <= 0.0 {
+                    f64::NAN
+                } else {
+                    1.0 / cell
+                }
+            })
+            .collect();
+        self.out.atoms.set_column("rho_n", "Å⁻³", rho);
+        let flags = surface.iter().map(|&s| f64::from(u8::from(s))).collect();
+        self.out.atoms.set_column("surface", "", flags);
+        self.region = Some(region);
+        self.surface = Some(surface);
+        self.time("voronoi", started);
+    }
+
+    fn oxidation(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.region) else {
+            return;
+        };
+        if !self.wanted.has("oxidation") {
+            return;
+        }
+        let started = Instant::now();
+        let positions = &self.out.atoms.positions;
+        let (degree, oxygen) = oxidation::oxidation(space, region, positions, params);
+        let map = oxidation::smoothed(positions, &degree, params.map_sigma);
+        self.out.atoms.set_column("oxidation", "", degree);
+        self.out.atoms.set_column("oxidation_map", "", map);
+        self.out.oxygen = oxygen;
+        self.time("oxidation", started);
+    }
+
+    fn voids(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.region) else {
+            return;
+        };
+        if !self.wanted.has("voids") {
+            return;
+        }
+        let started = Instant::now();
+        self.out.voids =
+            oxidation::voids(space, region, &self.out.atoms.positions, params.void_radius);
+        self.time("voids", started);
+    }
+
+    /// Metal core 0, crystalline 1, amorphous oxide 2: order splits off the amorphous part, oxidation the core.
+    /// A `phase` column of the input is kept as it is.
+    fn phases(&mut self) {
+        let atoms = &self.out.atoms;
+        if atoms.column("phase").is_some() {
+            return;
+        }
+        let (Some(boo), Some(oxidation)) = (atoms.column("boo"), atoms.column("oxidation")) else {
+            return;
+        };
+        // Single atoms are noisy: both quantities are averaged over about the first shell.
+        let sigma = 0.6 * self.out.cutoff;
+        let boo = oxidation::smoothed(&atoms.positions, boo, sigma);
+        let oxidation = oxidation::smoothed(&atoms.positions, oxidation, sigma);
+        let phase = boo
+            .iter()
+            .zip(&oxidation)
+            .map(|(&boo, &oxidation)| {
+                if oxidation.is_finite() && oxidation < 0.5 {
+                    0.0
+                } else if boo >= self.out.params.boo_threshold {
+                    1.0
+                } else {
+                    2.0
+                }
+            })
+            .collect();
+        self.out.atoms.set_column("phase", "", phase);
+        self.out
+            .notes
+            .push("phases: oxidation below 0.5 is metal, ordered oxide is crystalline, the rest amorphous".to_owned());
+    }
+}
+
+/// Refuses atoms that cannot be analysed; returns the median nearest distance, Å.
+fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
+    let bad = |subject: &str, expected: &str, found: String| {
+        Err(AnalyzeError::BadInput {
+            subject: subject.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        })
+    };
+    if atoms.len() < 5 {
+        return bad("model", "at least 5 atoms", atoms.len().to_string());
+    }
+    if let Some(index) = atoms
+        .positions
+        .iter()
+        .position(|p| p.iter().any(|v| !v.is_finite()))
+    {
+        return bad(
+            "model",
+            "finite coordinates",
+            format!("{:?} for atom {index}", atoms.positions[index]),
+        );
+    }
+    let mut nearest = nearest_distances(&atoms.positions);
+    let coincident = nearest.iter().filter(|d| **d == 0.0).count();
+    if coincident > 0 {
+        return bad(
+            "model",
+            "atoms apart from one another",
+            format!("{coincident} atoms at the place of another"),
+        );
+    }
+    nearest.sort_by(f64::total_cmp);
+    let spacing = nearest[nearest.len() / 2];
+    if !(0.8..=8.0).contains(&spacing) {
+        return bad(
+            "coordinates",
+            "Å (nearest atoms 0.8 to 8 Å apart)",
+            format!("a median nearest distance of {spacing:.2}; the unit may be another"),
+        );
+    }
+    let positive = [
+        ("pdf_range", params.pdf_range),
+        ("pdf_bin", params.pdf_bin),
+        ("slab", params.slab),
+        ("void_radius", params.void_radius),
+        ("cutoff", params.cutoff.unwrap_or(1.0)),
+    ];
+    for (name, value) in positive {
+        if !(value.is_finite() && value > 0.0) {
+            return Err(AnalyzeError::BadParameter {
+                name,
+                expected: "a positive number".to_owned(),
+                found: value.to_string(),
+            });
+        }
+    }
+    if params.pdf_range / params.pdf_bin > 20_000.0
+        || params.pdf_range > 100.0
+        || params.cutoff.is_some_and(|c| c > 20.0)
+    {
+        return Err(AnalyzeError::BadParameter {
+            name: "pdf_range",
+            expected: "at most 100 Å in at most 20000 bins, and a cutoff of at most 20 Å"
+                .to_owned(),
+            found: format!("{} Å in bins of {} Å", params.pdf_range, params.pdf_bin),
+        });
+    }
+    Ok(spacing)
 }

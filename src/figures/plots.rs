@@ -3,6 +3,7 @@
 use super::{AxisLabel, Figure, Ink, Layer};
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
+use crate::project::Workspace;
 use crate::reconstruct::Iteration;
 use crate::trace::{Traced, Verdict};
 
@@ -447,4 +448,21 @@ mod tests {
         assert_eq!(total(&figure.layers[0]), 2.0);
         assert!(column_figure(&atoms, "none", "n", "n", None).is_none());
     }
+}
+
+/// Every figure that a document can show, in the order of the road.
+#[must_use]
+pub fn workspace_figures(workspace: &Workspace) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some(run) = &workspace.reconstructed {
+        figures.push(r1_figure(&run.iterations));
+        figures.push(r_per_tilt_figure(&run.r1_per_tilt));
+    }
+    if let Some(traced) = &workspace.traced {
+        figures.push(intensity_figure(traced, traced.threshold));
+    }
+    if let Some(analyzed) = &workspace.analyzed {
+        figures.extend(analysis_figures(analyzed, &analyzed.params));
+    }
+    figures
 }

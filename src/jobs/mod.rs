@@ -4,7 +4,13 @@
 //! latest-value slot ([`latest::Slot`]), so a slow reader costs nothing.
 
 pub mod accept;
+pub mod auto;
+pub mod execute;
+pub mod export;
+pub mod input;
 pub mod latest;
+pub mod measure;
+pub mod open;
 pub mod picture;
 pub mod worker;
 
@@ -12,7 +18,7 @@ pub use accept::accept;
 
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::project::workspace::PrepareParams;
+use crate::preprocess::PrepareParams;
 use crate::project::{Record, Workspace};
 use crate::reconstruct::{Iteration, ReconstructParams, Reconstructed};
 use crate::trace::refine::RefineParams;
@@ -65,6 +71,8 @@ pub enum Job {
         /// Where to.
         path: PathBuf,
     },
+    /// Bring back the document of a session that ended uncleanly.
+    Recover(crate::project::session::Lost),
     /// Background and alignment.
     Prepare {
         /// The series as read.
@@ -157,6 +165,7 @@ impl Job {
             Self::Open { .. } => "Open",
             Self::SaveProject { .. } => "Save",
             Self::Autosave { .. } => "Autosave",
+            Self::Recover(_) => "Recover",
             Self::Prepare { .. } => "Prepare",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",

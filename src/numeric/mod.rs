@@ -3,3 +3,5 @@
 pub mod fit;
 pub mod gaussian;
 pub mod interpolate;
+pub mod neighbors;
+pub mod tessellation;

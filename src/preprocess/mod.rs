@@ -52,7 +52,7 @@ pub struct PrepareParams {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub skip: Vec<Step>,
     /// Do every step that is not left out, whether the data needs it or not
-    #[arg(long)]
+    #[arg(long = "all-steps", id = "all_steps")]
     pub force: bool,
     /// How the background is carried on below the specimen
     #[arg(long, value_enum, default_value_t = Self::default().background_model)]

@@ -6,6 +6,8 @@
 pub mod edits;
 pub mod pipeline;
 pub mod report;
+pub mod session;
+pub mod store;
 pub mod workspace;
 
 pub use edits::{AtomSnapshot, Change, EditCounts, Edits, Entry, Evidence};

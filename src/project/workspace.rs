@@ -4,6 +4,7 @@ use super::edits::Edits;
 use super::pipeline::Stage;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
+pub use crate::preprocess::PrepareParams;
 use crate::reconstruct::{ReconstructParams, Reconstructed};
 use crate::trace::{TraceParams, Traced};
 use serde::{Deserialize, Serialize};
@@ -24,11 +25,6 @@ pub struct Sources {
     /// A model that was loaded instead of traced.
     pub model: Option<String>,
 }
-
-/// Parameters of the preparation (placeholder until the stage lands).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PrepareParams {}
 
 /// Every stage's parameters.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -77,18 +77,33 @@ pub enum Verdict {
     AtEdge,
 }
 
+impl Verdict {
+    /// Every reason for which a maximum is no atom.
+    pub const REJECTIONS: [Self; 5] = [
+        Self::TooWeak,
+        Self::TooClose,
+        Self::FitDiverged,
+        Self::FitNotPeak,
+        Self::AtEdge,
+    ];
+}
+
 /// A local maximum of the volume and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Fitted position, Å about the volume's centre (the raw maximum where the fit failed).
     pub position: [f64; 3],
     /// Density of the fitted maximum.
+    #[serde(with = "crate::model::nan_json")]
     pub density: f64,
     /// Density integrated over the box (mean density × Å³).
+    #[serde(with = "crate::model::nan_json")]
     pub intensity: f64,
     /// Width of the maximum as a Gaussian's standard deviation, Å; NaN where the fit failed.
+    #[serde(with = "crate::model::nan_json")]
     pub sigma: f64,
     /// Root mean square misfit of the polynomial over the box, relative to `density`.
+    #[serde(with = "crate::model::nan_json")]
     pub misfit: f64,
     /// What became of it.
     pub verdict: Verdict,

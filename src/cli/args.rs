@@ -1,0 +1,300 @@
+//! The command line's grammar. Stage parameters come from the stages' own structs, so that help, panel and flag
+//! are one text.
+
+use crate::analyze::AnalyzeParams;
+use crate::jobs::input::{AtomsInput, SeriesInput};
+use crate::reconstruct::ReconstructParams;
+use crate::trace::TraceParams;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// From a STEM tilt series to a 3D atomic model. Without a command: opens the window.
+#[derive(Debug, Parser)]
+#[command(name = "aetlas", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without one the window opens
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Files to open in the window: a project, a tilt series with its angles, a volume, a model
+    pub files: Vec<PathBuf>,
+    /// How to run
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags that every command understands.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Print the result as one JSON object on standard output and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Number of threads [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress and no remarks
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// Overwrite files that exist
+    #[arg(long, global = true)]
+    pub force: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The built-in Zr/ZrO2 particle through the whole road, compared with its truth
+    Demo(OutputDir),
+    /// The whole road with parameters chosen from the data
+    Auto(Auto),
+    /// What is in a file: arrays, shapes, types, pixel size, angles
+    Info {
+        /// The file
+        file: String,
+    },
+    /// Background subtraction and alignment of a tilt series
+    Preprocess(Preprocess),
+    /// RESIRE: tilt series → volume
+    Reconstruct(Reconstruct),
+    /// Projections of a volume
+    Project(Project),
+    /// Volume → atoms
+    Trace(Trace),
+    /// Sort atoms into chemical species
+    Classify(Classify),
+    /// Refine atom positions against the tilt series
+    RefineAtoms(RefineAtoms),
+    /// Structure analysis of a model
+    Analyze(Analyze),
+    /// Tilt series of a model, with dose, drift and misalignment
+    Simulate(Simulate),
+    /// Compare a traced model with the truth
+    Compare(Compare),
+    /// Run all stages of a project that are not done
+    Run {
+        /// The project file
+        project: PathBuf,
+    },
+    /// Methods table, figures and data package of a project
+    Report {
+        /// The project file
+        project: PathBuf,
+        /// Folder to write to
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Measure speed against this machine's own limit
+    Bench(Bench),
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+pub struct OutputDir {
+    /// Folder to write to
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas auto`.
+#[derive(Debug, Args)]
+pub struct Auto {
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// Element of the atoms
+    #[arg(long)]
+    pub species: Option<String>,
+    /// Expected nearest distance, Å
+    #[arg(long)]
+    pub spacing: Option<f64>,
+    /// Leave out: preprocess, refine
+    #[arg(long, value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// Folder to write to
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas preprocess`.
+#[derive(Debug, Args)]
+pub struct Preprocess {
+    /// The stack (`path` or `path:variable`); `--projections` says the same
+    pub stack: Option<String>,
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// How
+    #[command(flatten)]
+    pub params: crate::preprocess::PrepareParams,
+    /// Prepared stack to write (.mrc, .npy)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas reconstruct`.
+#[derive(Debug, Args)]
+pub struct Reconstruct {
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// How
+    #[command(flatten)]
+    pub params: ReconstructParams,
+    /// Volume whose positive voxels may hold density
+    #[arg(long)]
+    pub support: Option<String>,
+    /// Volume to start from
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Volume to write (.mrc, .npy)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas project`.
+#[derive(Debug, Args)]
+pub struct Project {
+    /// The volume
+    #[arg(long)]
+    pub volume: String,
+    /// Angles, degrees
+    #[arg(long)]
+    pub angles: String,
+    /// Pixel size, Å, when the volume's file does not say it
+    #[arg(long)]
+    pub pixel_size: Option<f64>,
+    /// Stack to write (.mrc, .npy)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas trace`.
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The volume
+    #[arg(long)]
+    pub volume: String,
+    /// Pixel size, Å, when the volume's file does not say it
+    #[arg(long)]
+    pub pixel_size: Option<f64>,
+    /// How
+    #[command(flatten)]
+    pub params: TraceParams,
+    /// Choose box, smoothing and minimum distance from the volume
+    #[arg(long)]
+    pub suggest: bool,
+    /// Also write every candidate with its verdict (CSV)
+    #[arg(long, value_name = "CSV")]
+    pub report: Option<PathBuf>,
+    /// Atoms to write (.xyz, .csv)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// The volume
+    #[arg(long)]
+    pub volume: String,
+    /// Pixel size, Å, when the volume's file does not say it
+    #[arg(long)]
+    pub pixel_size: Option<f64>,
+    /// The atoms
+    #[command(flatten)]
+    pub atoms: AtomsInput,
+    /// Number of species
+    #[arg(long)]
+    pub species: usize,
+    /// Their names, lightest first
+    #[arg(long, value_delimiter = ',')]
+    pub species_names: Vec<String>,
+    /// Edge of the box of the integrated intensity, Å (PdPt: 2.4)
+    #[arg(long = "box", default_value_t = 2.4)]
+    pub box_size: f64,
+    /// Atoms to write (.xyz, .csv)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas refine-atoms`.
+#[derive(Debug, Args)]
+pub struct RefineAtoms {
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// The atoms
+    #[command(flatten)]
+    pub atoms: AtomsInput,
+    /// How
+    #[command(flatten)]
+    pub params: crate::trace::refine::RefineParams,
+    /// Also add and remove atoms where the tilts leave no doubt
+    #[arg(long)]
+    pub complete: bool,
+    /// Atoms to write (.xyz, .csv)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas analyze`.
+#[derive(Debug, Args)]
+pub struct Analyze {
+    /// The atoms (.xyz, .csv, text)
+    pub model: String,
+    /// Å per unit of the file, when it is not in Å
+    #[arg(long, value_name = "Å")]
+    pub unit: Option<f64>,
+    /// How
+    #[command(flatten)]
+    pub params: AnalyzeParams,
+    /// Folder to write to
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+}
+
+/// `aetlas simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// The atoms (.xyz)
+    pub model: String,
+    /// How
+    #[command(flatten)]
+    pub params: crate::simulate::AcquisitionParams,
+    /// Stack to write (.mrc, .npy); its angles go beside it as .rawtlt or three-column .txt
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The traced model
+    pub traced: String,
+    /// The truth
+    pub truth: String,
+    /// How
+    #[command(flatten)]
+    pub params: crate::simulate::CompareParams,
+}
+
+/// `aetlas bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// reconstruct, trace, analyze, frame
+    pub name: String,
+    /// Voxels on x, y, z
+    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', num_args = 3)]
+    pub volume_size: Option<Vec<usize>>,
+    /// Number of tilts
+    #[arg(long, default_value_t = 50)]
+    pub tilts: usize,
+    /// Iterations timed
+    #[arg(long, default_value_t = 5)]
+    pub iterations: usize,
+    /// Small errors in φ and ψ, so that the general path runs
+    #[arg(long)]
+    pub general: bool,
+    /// cpu or gpu
+    #[arg(long, value_enum, default_value_t = crate::reconstruct::Engine::Auto)]
+    pub engine: crate::reconstruct::Engine,
+}

@@ -1,0 +1,203 @@
+//! Commands that begin or end with atoms.
+
+use super::{pick, say};
+use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Simulate, Trace};
+use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::jobs::{Job, JobOutput, export, input, measure};
+use crate::trace::Verdict;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let volume = Arc::new(input::load_volume(&args.volume, args.pixel_size)?);
+    let params = if args.suggest {
+        let (params, notes) = measure::suggest_trace(&volume, &args.params);
+        say(runner, &notes);
+        params
+    } else {
+        args.params
+    };
+    let ran = runner.run(Job::Trace { volume, params })?;
+    let outcome = pick(&ran.outputs, |output| match output {
+        JobOutput::Traced { outcome, .. } => Some(Arc::clone(outcome)),
+        _ => None,
+    })?;
+    export::write_atoms(&outcome.atoms, &args.output, runner.common.force)?;
+    if let Some(report) = &args.report {
+        refuse_to_overwrite(report, runner.common.force)?;
+        export::write_candidates(&outcome, report, runner.common.force)?;
+    }
+    let mut rejected = Map::new();
+    for verdict in Verdict::REJECTIONS {
+        let name = serde_json::to_value(verdict)?;
+        let name = name.as_str().unwrap_or_default().to_owned();
+        rejected.insert(name, json!(outcome.count(verdict)));
+    }
+    let result = json!({
+        "atoms": outcome.atoms.len(),
+        "candidates": outcome.candidates.len(),
+        "rejected": Value::Object(rejected.clone()),
+        "sigma_mean_A": outcome.sigma_mean,
+        "sigma_sd_A": outcome.sigma_sd,
+        "threshold": outcome.threshold,
+        "seconds": outcome.seconds,
+    });
+    let reasons: Vec<String> = rejected
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
+    runner.print(
+        &result,
+        &[
+            format!(
+                "{} atoms of {} candidates",
+                outcome.atoms.len(),
+                outcome.candidates.len()
+            ),
+            format!("rejected: {}", reasons.join(", ")),
+            format!(
+                "blur width σ {:.3} ± {:.3} Å",
+                outcome.sigma_mean, outcome.sigma_sd
+            ),
+            format!("→ {}", args.output.display()),
+        ],
+    );
+    Ok(ran.end)
+}
+
+pub fn classify(runner: &Runner, args: &Classify) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let volume = input::load_volume(&args.volume, args.pixel_size)?;
+    let atoms = input::load_atoms(&args.atoms)?;
+    let sorted = measure::classify(
+        &volume,
+        &atoms,
+        args.species,
+        &args.species_names,
+        args.box_size,
+    )?;
+    export::write_atoms(&sorted, &args.output, runner.common.force)?;
+    let counts = sorted.species_counts();
+    let said: Vec<String> = counts
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    runner.print(
+        &json!({ "atoms": sorted.len(), "species": counts }),
+        &[said.join(", ")],
+    );
+    Ok(End::Done)
+}
+
+pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let (series, notes) = input::load_series(&args.series)?;
+    say(runner, &notes);
+    let job = Job::Refine {
+        series: Arc::new(series),
+        atoms: Arc::new(input::load_atoms(&args.atoms)?),
+        params: args.params,
+        complete: args.complete,
+    };
+    let ran = runner.run(job)?;
+    let (atoms, notes, record) = pick(&ran.outputs, |output| match output {
+        JobOutput::Refined {
+            atoms,
+            notes,
+            record,
+        } => Some((Arc::clone(atoms), notes.clone(), record.clone())),
+        _ => None,
+    })?;
+    export::write_atoms(&atoms, &args.output, runner.common.force)?;
+    let result = json!({
+        "atoms": atoms.len(), "r1": record.r1, "notes": notes, "seconds": record.seconds,
+    });
+    let mut lines = notes;
+    lines.push(format!("{} atoms → {}", atoms.len(), args.output.display()));
+    runner.print(&result, &lines);
+    Ok(ran.end)
+}
+
+pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {
+    let atoms = input::load_atoms(&input::AtomsInput {
+        atoms: args.model,
+        unit: args.unit,
+    })?;
+    if let Some(folder) = &args.output {
+        refuse_to_overwrite(&folder.join("analysis.json"), runner.common.force)?;
+    }
+    let ran = runner.run(Job::Analyze {
+        atoms: Arc::new(atoms),
+        params: args.params,
+    })?;
+    let outcome = pick(&ran.outputs, |output| match output {
+        JobOutput::Analyzed { outcome, .. } => Some(Arc::clone(outcome)),
+        _ => None,
+    })?;
+    let mut lines = measure::analysis_lines(&outcome);
+    if let Some(folder) = &args.output {
+        export::write_analysis(&outcome, &outcome.params, folder, runner.common.force)?;
+        lines.push(format!("→ {}", folder.display()));
+    }
+    runner.print(&outcome.summary, &lines);
+    Ok(ran.end)
+}
+
+pub fn simulate(runner: &Runner, args: &Simulate) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let spec = input::AtomsInput {
+        atoms: args.model.clone(),
+        unit: None,
+    };
+    let atoms = input::load_atoms(&spec)?;
+    let series = measure::simulate(&atoms, &args.params, &runner.monitor())?;
+    runner.bar.clear();
+    export::write_series(&series, &args.output, runner.common.force)?;
+    let [x, y] = series.image_size();
+    runner.print(
+        &json!({ "tilts": series.len(), "size_px": [x, y], "pixel_size_A": series.pixel_size }),
+        &[format!(
+            "{} images of {x} × {y} → {}",
+            series.len(),
+            args.output.display()
+        )],
+    );
+    Ok(End::Done)
+}
+
+pub fn compare(runner: &Runner, args: &Compare) -> anyhow::Result<End> {
+    let load = |path: &str| {
+        input::load_atoms(&input::AtomsInput {
+            atoms: path.to_owned(),
+            unit: None,
+        })
+    };
+    let (traced, truth) = (load(&args.traced)?, load(&args.truth)?);
+    let compared = measure::compare(&traced, &truth, &args.params)?;
+    runner.print(
+        &compared.to_json(),
+        &[
+            format!(
+                "recall     {:.4}  ({} missed)",
+                compared.recall,
+                compared.missed.len()
+            ),
+            format!(
+                "precision  {:.4}  ({} false)",
+                compared.precision,
+                compared.false_atoms.len()
+            ),
+            format!(
+                "RMSD       {:.2} pm over {} pairs",
+                compared.rmsd_pm,
+                compared.matched()
+            ),
+            format!(
+                "           {:.2} pm towards the missing wedge, {:.2} pm across it",
+                compared.rmsd_in_wedge_pm, compared.rmsd_out_of_wedge_pm
+            ),
+        ],
+    );
+    Ok(End::Done)
+}

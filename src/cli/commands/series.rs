@@ -1,0 +1,118 @@
+//! Commands that end in a stack or a volume.
+
+use super::{pick, say};
+use crate::cli::args::{Preprocess, Project, Reconstruct};
+use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::jobs::{Job, JobOutput, export, input, measure};
+use serde_json::json;
+use std::sync::Arc;
+
+pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let mut series = args.series;
+    series.projections = series.projections.or(args.stack);
+    let (series, notes) = input::load_series(&series)?;
+    say(runner, &notes);
+    let ran = runner.run(Job::Prepare {
+        series: Arc::new(series),
+        params: args.params,
+    })?;
+    let (prepared, notes, record) = pick(&ran.outputs, |output| match output {
+        JobOutput::Prepared {
+            series,
+            notes,
+            record,
+            ..
+        } => Some((Arc::clone(series), notes.clone(), record.clone())),
+        _ => None,
+    })?;
+    export::write_series(&prepared, &args.output, runner.common.force)?;
+    let [x, y] = prepared.image_size();
+    let result = json!({
+        "tilts": prepared.len(), "size_px": [x, y], "notes": notes, "seconds": record.seconds,
+    });
+    let mut lines = notes;
+    lines.push(format!(
+        "{} images of {x} × {y} → {}",
+        prepared.len(),
+        args.output.display()
+    ));
+    runner.print(&result, &lines);
+    Ok(ran.end)
+}
+
+pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let (series, notes) = input::load_series(&args.series)?;
+    say(runner, &notes);
+    let load = |spec: &Option<String>| {
+        spec.as_ref()
+            .map(|spec| input::load_volume(spec, series.pixel_size))
+            .transpose()
+    };
+    let (start, support) = (load(&args.start)?, load(&args.support)?);
+    let job = Job::Reconstruct {
+        start: start.map(Arc::new),
+        support: support.map(Arc::new),
+        series: Arc::new(series),
+        params: args.params,
+    };
+    let ran = runner.run(job)?;
+    let outcome = pick(&ran.outputs, |output| match output {
+        JobOutput::Reconstructed { outcome, .. } => Some(Arc::clone(outcome)),
+        _ => None,
+    })?;
+    export::write_volume(&outcome.volume, &args.output, runner.common.force)?;
+    let size = outcome.volume.size();
+    let result = json!({
+        "iterations": outcome.iterations.len(),
+        "r1": outcome.r1,
+        "r1_per_tilt": outcome.r1_per_tilt,
+        "r_free": outcome.r_free,
+        "seconds": outcome.seconds,
+        "engine": outcome.engine,
+        "volume": size,
+    });
+    let free = outcome
+        .r_free
+        .map_or(String::new(), |r| format!(", R_free {r:.4}"));
+    runner.print(
+        &result,
+        &[
+            format!(
+                "{} iterations in {:.1} s ({}), R1 {:.4}{free}",
+                outcome.iterations.len(),
+                outcome.seconds,
+                outcome.engine,
+                outcome.r1
+            ),
+            format!(
+                "{} × {} × {} voxels → {}",
+                size[0],
+                size[1],
+                size[2],
+                args.output.display()
+            ),
+        ],
+    );
+    Ok(ran.end)
+}
+
+pub fn project(runner: &Runner, args: &Project) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let volume = input::load_volume(&args.volume, args.pixel_size)?;
+    let angles = input::load_angles(&args.angles)?;
+    let series = measure::project(&volume, &angles, &runner.monitor())?;
+    runner.bar.clear();
+    export::write_series(&series, &args.output, runner.common.force)?;
+    let [x, y] = series.image_size();
+    runner.print(
+        &json!({ "tilts": series.len(), "size_px": [x, y] }),
+        &[format!(
+            "{} images of {x} × {y} → {}",
+            series.len(),
+            args.output.display()
+        )],
+    );
+    Ok(End::Done)
+}

@@ -1,0 +1,129 @@
+//! *Auto*: the whole road with parameters chosen from the data alone, and the demonstration that shows it.
+
+use super::execute::{analyze, prepare, reconstruct, refine, stopped_or, trace};
+use super::worker::{JobContext, JobEnd};
+use super::{JobError, JobOutput};
+use crate::analyze::AnalyzeParams;
+use crate::model::{Atoms, TiltSeries};
+use crate::reconstruct::ReconstructParams;
+use crate::simulate::{CompareParams, DemoParams};
+use crate::trace::auto::{TraceHints, suggest};
+use crate::trace::refine::RefineParams;
+use std::sync::Arc;
+
+/// What a user may say beforehand.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Wishes {
+    /// Element of the atoms.
+    pub species: Option<String>,
+    /// Expected nearest distance, Å.
+    pub spacing: Option<f64>,
+    /// Steps left out: `preprocess`, `refine`.
+    pub skip: Vec<String>,
+}
+
+impl Wishes {
+    fn skips(&self, step: &str) -> bool {
+        self.skip.iter().any(|skipped| skipped == step)
+    }
+}
+
+/// Takes a series down the road; every stage's outcome is sent as it comes.
+///
+/// # Errors
+/// The first stage's that fails; what came before it has been sent and stays.
+pub fn run(
+    series: &Arc<TiltSeries>,
+    truth: Option<&Atoms>,
+    wishes: &Wishes,
+    context: &JobContext,
+) -> Result<JobEnd, JobError> {
+    for step in &wishes.skip {
+        if !["preprocess", "refine"].contains(&step.as_str()) {
+            return Err(JobError::Failed(format!(
+                "--skip {step}: expected preprocess or refine"
+            )));
+        }
+    }
+    let assessment = crate::preprocess::assess(series);
+    for note in &assessment.notes {
+        context.monitor.warn(note);
+    }
+    let best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
+        Arc::clone(series)
+    } else {
+        prepare(series, &assessment.params, context)?
+    };
+    let params = ReconstructParams {
+        accelerated: true,
+        iterations: 40,
+        ..Default::default()
+    };
+    let outcome = reconstruct(&best, None, None, &params, context)?;
+    let suggestion = suggest(
+        &outcome.volume,
+        &TraceHints {
+            spacing: wishes.spacing,
+        },
+    );
+    for note in &suggestion.notes {
+        context.monitor.warn(note);
+    }
+    let mut trace_params = suggestion.params;
+    if let Some(name) = &wishes.species {
+        trace_params.species_names = name.split(',').map(str::to_owned).collect();
+        trace_params.species = trace_params.species_names.len();
+    }
+    let traced = trace(&outcome.volume, &trace_params, context)?;
+    let mut atoms = Arc::new(traced.atoms.clone());
+    if !wishes.skips("refine") {
+        let params = RefineParams::default();
+        atoms = refine(&best, &atoms, &params, true, context)?;
+    }
+    analyze(&atoms, &AnalyzeParams::default(), context)?;
+    if let Some(truth) = truth {
+        compare(&atoms, truth, context)?;
+    }
+    Ok(if outcome.stopped_early {
+        JobEnd::Kept
+    } else {
+        JobEnd::Finished
+    })
+}
+
+/// The built-in particle: simulated, then taken down the road and compared with its truth.
+///
+/// # Errors
+/// As [`run`].
+pub fn demo(context: &JobContext) -> Result<JobEnd, JobError> {
+    context.monitor.phase("Simulate");
+    let demo = crate::simulate::demo_series(&DemoParams::default(), &context.monitor)
+        .map_err(|error| stopped_or(error, "demo"))?;
+    let series = Arc::new(demo.series);
+    let truth = Arc::new(demo.truth);
+    context.output(JobOutput::Series {
+        series: Arc::clone(&series),
+        truth: Some(Arc::clone(&truth)),
+    });
+    let wishes = Wishes {
+        species: Some("Zr".to_owned()),
+        ..Wishes::default()
+    };
+    run(&series, Some(&truth), &wishes, context)
+}
+
+fn compare(atoms: &Atoms, truth: &Atoms, context: &JobContext) -> Result<(), JobError> {
+    let compared = crate::simulate::compare(atoms, truth, &CompareParams::default())
+        .map_err(|error| stopped_or(error, "comparison with the truth"))?;
+    let line = format!(
+        "against the truth: {:.2} % of the atoms found, {} false, {:.1} pm RMSD",
+        100.0 * compared.recall,
+        compared.false_atoms.len(),
+        compared.rmsd_pm,
+    );
+    context.output(JobOutput::Compared {
+        line,
+        json: compared.to_json(),
+    });
+    Ok(())
+}

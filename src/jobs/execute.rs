@@ -1,0 +1,335 @@
+//! Runs a job: the one place where stages, files and events meet. The worker calls it on its thread, the command
+//! line directly.
+
+use super::worker::{JobContext, JobEnd};
+use super::{Job, JobError, JobEvent, JobOutput, auto, export, open};
+use crate::analyze::AnalyzeParams;
+use crate::model::{Atoms, TiltSeries, Volume};
+use crate::monitor::Stopped;
+use crate::preprocess::PrepareParams;
+use crate::project::store::hash_of;
+use crate::project::{Record, Stage, store};
+use crate::reconstruct::{ReconstructError, ReconstructParams, Reconstructed};
+use crate::trace::refine::RefineParams;
+use crate::trace::{TraceParams, Traced};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A running reconstruction shows its volume at most this often.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
+
+impl JobContext {
+    /// Sends a result.
+    pub fn output(&self, output: JobOutput) {
+        (self.emit)(JobEvent::Output {
+            id: self.id,
+            output: Box::new(output),
+        });
+    }
+}
+
+/// Runs one job to its end, sending its outputs on the way.
+///
+/// # Errors
+/// One clear line; nothing that was there is changed then.
+pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
+    match job {
+        Job::Open { paths, hints } => {
+            context.output(open::open(&paths, &hints, &context.monitor)?);
+        }
+        Job::SaveProject { workspace, path } => {
+            context.monitor.phase("Save");
+            store::save(&workspace, &path).map_err(JobError::failed)?;
+            context.output(JobOutput::Saved(path));
+        }
+        Job::Autosave { workspace, path } => {
+            store::save(&workspace, &path).map_err(JobError::failed)?;
+            let entries = workspace.edits.entries().len();
+            context.output(JobOutput::Autosaved { path, entries });
+        }
+        Job::Recover(lost) => {
+            context.output(open::recover(&lost, &context.monitor)?);
+        }
+        Job::Prepare { series, params } => {
+            prepare(&series, &params, context)?;
+        }
+        Job::Reconstruct {
+            series,
+            start,
+            support,
+            params,
+        } => {
+            let (start, support) = (start.as_deref(), support.as_deref());
+            let outcome = reconstruct(&series, start, support, &params, context)?;
+            if outcome.stopped_early {
+                return Ok(JobEnd::Kept);
+            }
+        }
+        Job::Trace { volume, params } => {
+            trace(&volume, &params, context)?;
+        }
+        Job::Refine {
+            series,
+            atoms,
+            params,
+            complete,
+        } => {
+            refine(&series, &atoms, &params, complete, context)?;
+        }
+        Job::Analyze { atoms, params } => {
+            analyze(&atoms, &params, context)?;
+        }
+        Job::Auto {
+            series,
+            species,
+            spacing,
+            skip,
+            truth,
+        } => {
+            let wishes = auto::Wishes {
+                species,
+                spacing,
+                skip,
+            };
+            return auto::run(&series, truth.as_deref(), &wishes, context);
+        }
+        Job::Demo => return auto::demo(context),
+        Job::Export { what, path } => {
+            context.monitor.phase("Export");
+            export::export(&what, &path)?;
+            context.output(JobOutput::Exported(path));
+        }
+    }
+    Ok(JobEnd::Finished)
+}
+
+impl JobError {
+    /// A failure told by its one line.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Hash of a series: pixels, angles and which tilts take part.
+#[must_use]
+pub fn series_hash(series: &TiltSeries) -> String {
+    let pixels = series.images.as_slice().unwrap_or_default();
+    let angles: Vec<f64> = series
+        .angles
+        .iter()
+        .flat_map(|a| [a.phi, a.theta, a.psi])
+        .collect();
+    let included: Vec<u8> = series.included.iter().map(|&i| u8::from(i)).collect();
+    let parts = [
+        hash_of(bytemuck::cast_slice(pixels)),
+        hash_of(bytemuck::cast_slice(&angles)),
+        hash_of(&included),
+        format!("{:?}", series.pixel_size),
+    ];
+    hash_of(parts.concat().as_bytes())
+}
+
+/// Hash of a volume: voxels and their size.
+#[must_use]
+pub fn volume_hash(volume: &Volume) -> String {
+    let voxels = volume.data.as_slice().unwrap_or_default();
+    hash_of(
+        format!(
+            "{}{}",
+            hash_of(bytemuck::cast_slice(voxels)),
+            volume.pixel_size
+        )
+        .as_bytes(),
+    )
+}
+
+/// Hash of a model: ids, positions, species.
+#[must_use]
+pub fn atoms_hash(atoms: &Atoms) -> String {
+    let ids: Vec<u64> = atoms.ids.iter().map(|id| id.0).collect();
+    let parts = [
+        hash_of(bytemuck::cast_slice(&ids)),
+        hash_of(bytemuck::cast_slice(&atoms.positions)),
+        hash_of(bytemuck::cast_slice(&atoms.species)),
+    ];
+    hash_of(parts.concat().as_bytes())
+}
+
+/// Background and alignment; sends and returns the prepared series.
+///
+/// # Errors
+/// The stage's.
+pub fn prepare(
+    series: &Arc<TiltSeries>,
+    params: &PrepareParams,
+    context: &JobContext,
+) -> Result<Arc<TiltSeries>, JobError> {
+    context.monitor.phase("Prepare");
+    let mut record = Record::begin(params, &series_hash(series));
+    let started = Instant::now();
+    let outcome = crate::preprocess::prepare(series, params, &context.monitor)
+        .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    record.seconds = started.elapsed().as_secs_f64();
+    let prepared = Arc::new(outcome.series);
+    record.output_hash = series_hash(&prepared);
+    context.output(JobOutput::Prepared {
+        series: Arc::clone(&prepared),
+        notes: outcome.notes,
+        params: params.clone(),
+        record,
+    });
+    Ok(prepared)
+}
+
+/// RESIRE; sends iterations, snapshots and the outcome.
+///
+/// # Errors
+/// The stage's.
+pub fn reconstruct(
+    series: &Arc<TiltSeries>,
+    start: Option<&Volume>,
+    support: Option<&Volume>,
+    params: &ReconstructParams,
+    context: &JobContext,
+) -> Result<Arc<Reconstructed>, JobError> {
+    context.monitor.phase("Reconstruct");
+    let mut record = Record::begin(params, &series_hash(series));
+    let mut last_snapshot = Instant::now();
+    let mut observe = |iteration: &crate::reconstruct::Iteration, volume: &dyn Fn() -> Volume| {
+        context
+            .monitor
+            .progress(iteration.number, params.iterations);
+        (context.emit)(JobEvent::Iteration {
+            id: context.id,
+            iteration: iteration.clone(),
+        });
+        // Making a snapshot costs a pass over the volume: only when the last one was taken.
+        let due = iteration.number == 1 || last_snapshot.elapsed() >= SNAPSHOT_EVERY;
+        if due && context.show_snapshots && context.snapshots.is_empty() {
+            context.snapshots.put(Arc::new(volume()));
+            last_snapshot = Instant::now();
+        }
+    };
+    let outcome = crate::reconstruct::reconstruct(
+        series,
+        params,
+        start,
+        support,
+        &context.monitor,
+        &mut observe,
+    )
+    .map_err(|error| match error {
+        ReconstructError::Stopped(how) => JobError::Stopped(how),
+        other => JobError::failed(format_args!("{}: {other}", series.name)),
+    })?;
+    record.seconds = outcome.seconds;
+    record.engine.clone_from(&outcome.engine);
+    record.stopped = outcome.stopped_early;
+    record.r1 = Some(outcome.r1);
+    record.output_hash = volume_hash(&outcome.volume);
+    let outcome = Arc::new(outcome);
+    context.output(JobOutput::Reconstructed {
+        outcome: Arc::clone(&outcome),
+        params: params.clone(),
+        record,
+    });
+    Ok(outcome)
+}
+
+/// Tracing; sends the outcome.
+///
+/// # Errors
+/// The stage's.
+pub fn trace(
+    volume: &Volume,
+    params: &TraceParams,
+    context: &JobContext,
+) -> Result<Arc<Traced>, JobError> {
+    context.monitor.phase("Trace");
+    let mut record = Record::begin(params, &volume_hash(volume));
+    let outcome = crate::trace::trace(volume, params, None, &context.monitor)
+        .map_err(|error| stopped_or(error, "volume"))?;
+    record.seconds = outcome.seconds;
+    record.output_hash = atoms_hash(&outcome.atoms);
+    let outcome = Arc::new(outcome);
+    context.output(JobOutput::Traced {
+        outcome: Arc::clone(&outcome),
+        params: params.clone(),
+        record,
+    });
+    Ok(outcome)
+}
+
+/// Refinement against the tilts; sends and returns the refined model.
+///
+/// # Errors
+/// The stage's.
+pub fn refine(
+    series: &TiltSeries,
+    atoms: &Atoms,
+    params: &RefineParams,
+    complete: bool,
+    context: &JobContext,
+) -> Result<Arc<Atoms>, JobError> {
+    context.monitor.phase("Refine");
+    let mut record = Record::begin(params, &series_hash(series));
+    let _ = complete;
+    let outcome = crate::trace::refine::refine(series, atoms, params, &context.monitor)
+        .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    record.seconds = outcome.seconds;
+    record.stopped = outcome.stopped_early;
+    record.r1 = Some(outcome.r1);
+    let refined = Arc::new(outcome.atoms);
+    record.output_hash = atoms_hash(&refined);
+    context.output(JobOutput::Refined {
+        atoms: Arc::clone(&refined),
+        notes: outcome.notes,
+        record,
+    });
+    Ok(refined)
+}
+
+/// Structure analysis; sends the outcome.
+///
+/// # Errors
+/// The stage's.
+pub fn analyze(
+    atoms: &Atoms,
+    params: &AnalyzeParams,
+    context: &JobContext,
+) -> Result<Arc<crate::analyze::Analyzed>, JobError> {
+    context.monitor.phase("Analyze");
+    let mut record = Record::begin(params, &atoms_hash(atoms));
+    let started = Instant::now();
+    let outcome = crate::analyze::analyze(atoms, params, &context.monitor)
+        .map_err(|error| stopped_or(error, Stage::Analyze.name()))?;
+    record.seconds = started.elapsed().as_secs_f64();
+    record.output_hash = atoms_hash(&outcome.atoms);
+    let outcome = Arc::new(outcome);
+    context.output(JobOutput::Analyzed {
+        outcome: Arc::clone(&outcome),
+        params: params.clone(),
+        record,
+    });
+    Ok(outcome)
+}
+
+/// A stage's error as a job's: a stop stays a stop, anything else names its subject.
+pub(super) fn stopped_or<E: std::error::Error + 'static>(error: E, subject: &str) -> JobError {
+    // Stage errors wrap the stop transparently, so it is either the error itself or its source.
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(how) = one.downcast_ref::<Stopped>() {
+            return JobError::Stopped(*how);
+        }
+        cause = one.source();
+    }
+    let text = error.to_string();
+    // `#[error(transparent)]` hides the stop from `source`; its text is still its own.
+    for how in [Stopped::Keep, Stopped::Abandon] {
+        if text == how.to_string() {
+            return JobError::Stopped(how);
+        }
+    }
+    JobError::Failed(format!("{subject}: {text}"))
+}

@@ -1,0 +1,247 @@
+//! Small pieces of work that a command or a view asks for outside the road: projections, comparisons, suggestions,
+//! benchmarks, and what a project needs next.
+
+use super::{Job, JobError};
+use crate::analyze::Analyzed;
+use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
+use crate::monitor::Monitor;
+use crate::project::{Stage, StageStatus, Workspace, pipeline};
+use crate::reconstruct::Engine;
+use crate::simulate::{AcquisitionParams, CompareParams, Compared};
+use crate::trace::TraceParams;
+use crate::trace::auto::{TraceHints, suggest};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Projects a volume; the images are as wide as the volume.
+///
+/// # Errors
+/// A stop.
+pub fn project(
+    volume: &Volume,
+    angles: &[EulerAngles],
+    monitor: &Monitor,
+) -> Result<TiltSeries, JobError> {
+    monitor.phase("Project");
+    let [x, y, _] = volume.size();
+    let images = crate::projection::forward(volume, angles, [x, y], monitor)?;
+    let mut series = TiltSeries::new(
+        "projection",
+        images,
+        angles.to_vec(),
+        Some(volume.pixel_size),
+    );
+    series.included = vec![true; angles.len()];
+    Ok(series)
+}
+
+/// Parameters of tracing chosen from the volume, keeping what the user set about species.
+#[must_use]
+pub fn suggest_trace(volume: &Volume, asked: &TraceParams) -> (TraceParams, Vec<String>) {
+    let suggestion = suggest(volume, &TraceHints::default());
+    let params = TraceParams {
+        species: asked.species,
+        species_names: asked.species_names.clone(),
+        ..suggestion.params
+    };
+    (params, suggestion.notes)
+}
+
+/// Sorts atoms into species.
+///
+/// # Errors
+/// As many names as species are needed.
+pub fn classify(
+    volume: &Volume,
+    atoms: &Atoms,
+    species: usize,
+    names: &[String],
+    box_size: f64,
+) -> Result<Atoms, JobError> {
+    if !(1..=8).contains(&species) || (!names.is_empty() && names.len() != species) {
+        return Err(JobError::Failed(format!(
+            "--species {species} with {} names: expected 1 to 8 species and a name for each",
+            names.len()
+        )));
+    }
+    if !(box_size.is_finite() && box_size > 0.0) {
+        return Err(JobError::Failed(format!(
+            "--box {box_size}: expected a positive length in Å"
+        )));
+    }
+    Ok(crate::trace::classify(
+        volume, atoms, species, names, box_size,
+    ))
+}
+
+/// Compares a model with its truth.
+///
+/// # Errors
+/// Empty models, a cutoff out of its range.
+pub fn compare(
+    traced: &Atoms,
+    truth: &Atoms,
+    params: &CompareParams,
+) -> Result<Compared, JobError> {
+    crate::simulate::compare(traced, truth, params).map_err(JobError::failed)
+}
+
+/// A tilt series of a model.
+///
+/// # Errors
+/// Unknown elements, parameters out of their range, a stop.
+pub fn simulate(
+    atoms: &Atoms,
+    params: &AcquisitionParams,
+    monitor: &Monitor,
+) -> Result<TiltSeries, JobError> {
+    monitor.phase("Simulate");
+    let scatterers = crate::simulate::scatterers_of(atoms).map_err(JobError::failed)?;
+    crate::simulate::acquire(&scatterers, params, monitor)
+        .map(|acquired| acquired.series)
+        .map_err(|error| super::execute::stopped_or(error, "simulate"))
+}
+
+/// The analysis in a few lines for a terminal.
+#[must_use]
+pub fn analysis_lines(analyzed: &Analyzed) -> Vec<String> {
+    let summary = &analyzed.summary;
+    let number = |path: &str| summary.pointer(path).and_then(Value::as_f64);
+    let mut lines = vec![format!(
+        "{} atoms, neighbour cutoff {:.2} Å",
+        analyzed.atoms.len(),
+        analyzed.cutoff
+    )];
+    if let Some(peaks) = summary.pointer("/pdf/peaks_A").and_then(Value::as_array) {
+        let peaks: Vec<String> = peaks
+            .iter()
+            .filter_map(Value::as_f64)
+            .take(4)
+            .map(|peak| format!("{peak:.2}"))
+            .collect();
+        lines.push(format!("PDF peaks at {} Å", peaks.join(", ")));
+    }
+    if let (Some(q4), Some(q6)) = (number("/boo/q4bar_mean"), number("/boo/q6bar_mean")) {
+        let disordered = number("/boo/disordered_count").unwrap_or(0.0);
+        let share = 100.0 * disordered / analyzed.atoms.len().max(1) as f64;
+        lines.push(format!(
+            "mean Q̄4 {q4:.4}, Q̄6 {q6:.4}, {share:.1} % disordered"
+        ));
+    }
+    if let Some(rho) = number("/rho_n/all/mean") {
+        let n = number("/rho_n/all/n").unwrap_or(0.0);
+        lines.push(format!("ρ_N {rho:.5} Å⁻³ over {n:.0} inner atoms"));
+    }
+    if let Some(oxidation) = number("/oxidation/all/mean") {
+        lines.push(format!(
+            "degree of oxidation {oxidation:.3} (O atoms are inferred)"
+        ));
+    }
+    lines
+}
+
+/// The next stage that is ready or outdated, as the job that runs it; `None` when the project is up to date.
+#[must_use]
+pub fn next_job(workspace: &Workspace) -> Option<Job> {
+    let due = |stage| {
+        matches!(
+            pipeline::status(workspace, stage),
+            StageStatus::Ready | StageStatus::Stale(_)
+        )
+    };
+    let parameters = &workspace.project.parameters;
+    let series = workspace
+        .best_series()
+        .filter(|series| series.pixel_size.is_some());
+    // A loaded volume or model has no record and is never overwritten; preparation is the user's choice.
+    let outdated = |stage| workspace.stale_reason(stage).is_some();
+    if outdated(Stage::Prepare)
+        && let Some(series) = &workspace.series
+    {
+        return Some(Job::Prepare {
+            series: Arc::clone(series),
+            params: parameters.prepare.clone(),
+        });
+    }
+    if due(Stage::Reconstruct)
+        && (workspace.volume.is_none() || outdated(Stage::Reconstruct))
+        && workspace.atoms_are_ours()
+        && let Some(series) = series
+    {
+        return Some(Job::Reconstruct {
+            series: Arc::clone(series),
+            start: None,
+            support: None,
+            params: parameters.reconstruct.clone(),
+        });
+    }
+    if due(Stage::Trace)
+        && workspace.atoms_are_ours()
+        && let Some(volume) = &workspace.volume
+    {
+        return Some(Job::Trace {
+            volume: Arc::clone(volume),
+            params: parameters.trace.clone(),
+        });
+    }
+    if due(Stage::Analyze)
+        && let Some(atoms) = &workspace.atoms
+    {
+        return Some(Job::Analyze {
+            atoms: Arc::clone(atoms),
+            params: parameters.analyze.clone(),
+        });
+    }
+    None
+}
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchRequest {
+    /// Voxels on x, y, z.
+    pub volume_size: Option<Vec<usize>>,
+    /// Number of tilts.
+    pub tilts: usize,
+    /// Iterations timed.
+    pub iterations: usize,
+    /// Small errors in φ and ψ, so that the general path runs.
+    pub general: bool,
+    /// Where.
+    pub engine: Engine,
+}
+
+/// Runs a benchmark by name.
+///
+/// # Errors
+/// An unknown name, an engine that is not there, a stop.
+pub fn bench(
+    name: &str,
+    request: &BenchRequest,
+    monitor: &Monitor,
+) -> Result<(Value, Vec<String>), JobError> {
+    match name {
+        "reconstruct" => bench_reconstruct(request, monitor),
+        _ => Err(JobError::Failed(format!(
+            "bench {name}: expected reconstruct"
+        ))),
+    }
+}
+
+fn bench_reconstruct(
+    request: &BenchRequest,
+    monitor: &Monitor,
+) -> Result<(Value, Vec<String>), JobError> {
+    let size = match request.volume_size.as_deref() {
+        Some(&[x, y, z]) => [x, y, z],
+        _ => [160, 160, 160],
+    };
+    if request.engine == Engine::Gpu {
+        return Err(JobError::Failed(
+            "--engine gpu: no GPU engine in this version; use cpu".to_owned(),
+        ));
+    }
+    let _ = (size, monitor, json!(null));
+    Err(JobError::Failed(
+        "bench reconstruct: not in this build".to_owned(),
+    ))
+}

@@ -1,0 +1,207 @@
+//! Opening files of any kind: what is a project, what a tilt series with its angles, what a volume, what a model.
+
+use super::input::{SeriesInput, TiltAxis, load_series};
+use super::{JobError, JobOutput, OpenHints, OpenQuestion};
+use crate::io;
+use crate::monitor::Monitor;
+use crate::project::session::{Lost, Session};
+use crate::project::{Sources, Workspace, store};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads what was dropped or chosen.
+///
+/// # Errors
+/// One clear line naming the file, what was expected and what was found.
+pub fn open(
+    paths: &[PathBuf],
+    hints: &OpenHints,
+    monitor: &Monitor,
+) -> Result<JobOutput, JobError> {
+    monitor.phase("Open");
+    let pairing = io::pair_files(paths);
+    if let Some(project) = &pairing.project {
+        return open_project(project, monitor);
+    }
+    let mut notes = Vec::new();
+    let mut read = Workspace::default();
+    if let Some(projections) = &pairing.projections {
+        if let Some(question) = which_array(projections, hints)? {
+            return Ok(JobOutput::Question(question));
+        }
+        let input = series_input(projections, pairing.angles.clone(), hints);
+        let (series, said) = load_series(&input)?;
+        notes.extend(said);
+        read.project.sources = input.sources();
+        read.project.pixel_size = series.pixel_size;
+        read.series = Some(Arc::new(series));
+    }
+    if let Some(volume) = &pairing.volume {
+        let spec = spec_of(volume, hints);
+        let loaded = io::load_volume(&spec, hints.pixel_size).map_err(JobError::failed)?;
+        let [x, y, z] = loaded.size();
+        notes.push(format!("{spec}: volume of {x} × {y} × {z} voxels"));
+        read.volume = Some(Arc::new(loaded));
+        read.project.sources.volume = Some(spec);
+    }
+    if let Some(model) = &pairing.model {
+        let spec = model.display().to_string();
+        let atoms = io::load_atoms(&spec, hints.unit.unwrap_or(1.0)).map_err(JobError::failed)?;
+        if hints.unit.is_none()
+            && let Some(nearest) = io::looks_like_voxels(&atoms)
+        {
+            return Ok(JobOutput::Question(OpenQuestion::WhichUnit {
+                path: model.clone(),
+                nearest,
+            }));
+        }
+        notes.push(format!("{spec}: {} atoms", atoms.len()));
+        read.atoms = Some(Arc::new(atoms));
+        read.project.sources.model = Some(spec);
+    }
+    if read.series.is_none() && read.volume.is_none() && read.atoms.is_none() {
+        return Err(JobError::Failed(pairing.describe()));
+    }
+    Ok(JobOutput::Merged {
+        workspace: Box::new(read),
+        notes,
+    })
+}
+
+/// What the user chose wins over what was found.
+fn spec_of(spec: &str, hints: &OpenHints) -> String {
+    match &hints.variable {
+        Some(variable) => format!("{}:{variable}", io::split_spec(spec).0.display()),
+        None => spec.to_owned(),
+    }
+}
+
+fn series_input(projections: &str, angles: Option<String>, hints: &OpenHints) -> SeriesInput {
+    SeriesInput {
+        projections: Some(spec_of(projections, hints)),
+        angles,
+        pixel_size: hints.pixel_size,
+        axes: hints.axes.clone(),
+        tilt_axis: if hints.tilt_axis_x {
+            TiltAxis::X
+        } else {
+            TiltAxis::Y
+        },
+        mirror: hints.mirror,
+        frames_per_tilt: None,
+    }
+}
+
+/// A file with several arrays that could be the stack is a question for the user.
+fn which_array(spec: &str, hints: &OpenHints) -> Result<Option<OpenQuestion>, JobError> {
+    let (path, variable) = io::split_spec(spec);
+    if hints.variable.is_some() || variable.is_some() {
+        return Ok(None);
+    }
+    let arrays = io::list(&path).map_err(JobError::failed)?;
+    let stacks: Vec<_> = arrays
+        .iter()
+        .filter(|array| array.shape.len() >= 3)
+        .collect();
+    Ok((stacks.len() > 1).then(|| OpenQuestion::WhichArray {
+        path: path.clone(),
+        candidates: stacks
+            .iter()
+            .map(|array| (array.name.clone(), array.describe()))
+            .collect(),
+    }))
+}
+
+fn open_project(path: &Path, monitor: &Monitor) -> Result<JobOutput, JobError> {
+    let (mut workspace, mut notes) = store::open(path).map_err(JobError::failed)?;
+    repeat_analysis(&mut workspace, monitor, &mut notes);
+    notes.insert(0, format!("opened {}", path.display()));
+    Ok(JobOutput::Opened {
+        workspace: Box::new(workspace),
+        notes,
+    })
+}
+
+/// Brings back the document of a session that ended uncleanly.
+///
+/// # Errors
+/// When its files cannot be read.
+pub fn recover(lost: &Lost, monitor: &Monitor) -> Result<JobOutput, JobError> {
+    monitor.phase("Recover");
+    let (mut workspace, mut notes) = Session::recover(lost).map_err(JobError::failed)?;
+    repeat_analysis(&mut workspace, monitor, &mut notes);
+    notes.insert(
+        0,
+        format!("recovered {} with {} edits", lost.name, lost.edits),
+    );
+    Ok(JobOutput::Opened {
+        workspace: Box::new(workspace),
+        notes,
+    })
+}
+
+/// The analysis is not stored: it is repeated from the atoms and parameters that are.
+fn repeat_analysis(workspace: &mut Workspace, monitor: &Monitor, notes: &mut Vec<String>) {
+    use crate::project::Stage;
+    let Some(atoms) = &workspace.atoms else {
+        return;
+    };
+    if workspace.record(Stage::Analyze).is_none() {
+        return;
+    }
+    match crate::analyze::analyze(atoms, &workspace.project.parameters.analyze, monitor) {
+        Ok(analyzed) => workspace.analyzed = Some(Arc::new(analyzed)),
+        Err(error) => notes.push(format!("the analysis could not be repeated: {error}")),
+    }
+}
+
+/// What is in a file, as JSON and as lines.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
+    let path = Path::new(file);
+    if path.extension().is_some_and(|e| e == "aetlas") {
+        let (workspace, notes) = store::open(path).map_err(JobError::failed)?;
+        let text = crate::project::report::markdown(&workspace);
+        return Ok((
+            crate::project::report::json(&workspace),
+            notes.into_iter().chain([text]).collect(),
+        ));
+    }
+    let arrays = io::list(path).map_err(JobError::failed)?;
+    let mut lines: Vec<String> = arrays.iter().map(io::ArrayInfo::describe).collect();
+    let pixel_size = io::read_array(file).ok().and_then(|array| array.pixel_size);
+    lines.extend(pixel_size.map(|pixel| format!("pixel size {pixel:.4} Å")));
+    let angles = io::load_angles(file).ok().map(|table| table.angles);
+    if let Some(angles) = &angles {
+        let tilts = angles.iter().map(|angle| angle.theta.to_degrees());
+        let low = tilts.clone().fold(f64::INFINITY, f64::min);
+        let high = tilts.fold(f64::NEG_INFINITY, f64::max);
+        lines.push(format!("{} angles, {low:.1}° to {high:.1}°", angles.len()));
+    }
+    let json = serde_json::json!({
+        "file": file,
+        "arrays": arrays.iter().map(|array| serde_json::json!({
+            "name": array.name, "shape": array.shape, "type": array.dtype,
+        })).collect::<Vec<_>>(),
+        "pixel_size_A": pixel_size,
+        "angles_deg": angles.map(|angles| {
+            angles.iter().map(|angle| angle.to_deg()).collect::<Vec<_>>()
+        }),
+    });
+    Ok((json, lines))
+}
+
+impl SeriesInput {
+    /// The sources of a project that begins with these files.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources {
+            projections: self.projections.clone(),
+            angles: self.angles.clone(),
+            ..Sources::default()
+        }
+    }
+}
