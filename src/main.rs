@@ -1,6 +1,7 @@
 //! `aetlas`: without a command the window, with one the headless command line.
 
 use aetlas::cli::{self, args::Cli};
+use aetlas::project::session::Session;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     if cli.command.is_some() {
         return cli::run(cli);
     }
-    match aetlas::ui::run_with(cli.files, aetlas::jobs::execute::execute, |_| {}) {
+    let safe = |app: &mut aetlas::ui::App| app.keep_safe(&Session::default_root());
+    match aetlas::ui::run_with(cli.files, aetlas::jobs::execute::execute, safe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

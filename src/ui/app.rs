@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
+use super::safety::Safety;
 use super::state::{AppState, Doubtful};
 use super::theme;
 use super::{commands, keys};
@@ -57,6 +58,7 @@ pub struct App {
     actions: Actions,
     doubts: Latest<doubts::Request, Vec<Doubtful>>,
     doubts_of: u64,
+    pub(super) safety: Safety,
     played: f64,
     title: String,
     dark: Option<bool>,
@@ -107,6 +109,7 @@ impl App {
                 doubts::doubtful(&request)
             }),
             doubts_of: 0,
+            safety: Safety::default(),
             played: 0.0,
             title: String::new(),
             dark: None,
@@ -145,6 +148,11 @@ impl App {
             let saved = match &event {
                 JobEvent::Output { output, .. } => match output.as_ref() {
                     JobOutput::Saved(path) => Some(path.clone()),
+                    JobOutput::Autosaved { path, entries } => {
+                        let (path, entries) = (path.clone(), *entries);
+                        self.rebase(&path, entries);
+                        None
+                    }
                     _ => None,
                 },
                 JobEvent::Failed { .. } | JobEvent::Stopped { .. } => {
@@ -190,8 +198,14 @@ impl App {
         );
         // Edits made while the job was writing are not in the file. The output itself counts as one change.
         let unchanged = self.saving.take().is_some_and(|r| r + 1 >= state.revision);
-        state.workspace.path = Some(path);
+        state.workspace.path = Some(path.clone());
         state.workspace.modified = !unchanged;
+        let entries = if unchanged {
+            state.workspace.edits.entries().len()
+        } else {
+            0
+        };
+        self.rebase(&path, entries);
         if let Some(action) = self.after_save.take() {
             self.perform(ctx, action);
         }
@@ -348,6 +362,7 @@ impl eframe::App for App {
         // The first call hands the worker what wakes the window.
         self.context.get_or_init(|| ctx.clone());
         self.fold_events(ctx);
+        self.follow_model();
         self.ask_for_doubts();
         self.figures.update(&self.state);
         self.play(ctx);

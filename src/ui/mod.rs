@@ -15,6 +15,7 @@ pub mod palette;
 pub mod panels;
 pub mod perform;
 pub mod questions;
+pub mod safety;
 pub mod state;
 pub mod theme;
 pub mod views;

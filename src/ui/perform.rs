@@ -111,12 +111,8 @@ impl App {
             Action::ExportAnalysis => self.ask_export(ExportKind::Analysis),
             Action::ExportReport => self.ask_export(ExportKind::Report),
             Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
-            Action::RecoverYes => {
-                if let Some(recovery) = self.state.recovery.take() {
-                    self.open(vec![recovery.path], OpenHints::default());
-                }
-            }
-            Action::RecoverNo => self.state.recovery = None,
+            Action::RecoverYes => self.answer_recovery(true),
+            Action::RecoverNo => self.answer_recovery(false),
             other => return Some(other),
         }
         None
@@ -328,7 +324,10 @@ impl App {
 
     fn finish_edit(&mut self, edited: Edited) {
         match edited {
-            Ok(Some(entry)) => (self.on_edit)(&self.state.workspace, &entry),
+            Ok(Some(entry)) => {
+                self.journal(&entry);
+                (self.on_edit)(&self.state.workspace, &entry);
+            }
             Ok(None) => {}
             Err(why) => self.state.toast(Severity::Warning, why),
         }
