@@ -206,7 +206,7 @@ impl VolumeView {
     }
 
     fn update_texture(&mut self, ui: &Ui, state: &AppState) -> Option<Arc<VolumeTexture>> {
-        let volume = state.shown_volume().filter(|_| state.view.show_volume)?;
+        let volume = shown(state)?;
         let key = Arc::as_ptr(volume) as u64;
         self.texture
             .update(ui.ctx(), "volume-3d", key, || Arc::clone(volume), shrink);
@@ -356,6 +356,14 @@ fn clipped_in(state: &AppState, position: [f64; 3]) -> bool {
     (position[normal] - state.view.crosshair[normal]).abs() <= half
 }
 
+/// The volume that is drawn: when asked for, and while there is nothing else to see.
+fn shown(state: &AppState) -> Option<&Arc<Volume>> {
+    let alone = state.workspace.atoms.is_none() || state.live.snapshot.is_some();
+    state
+        .shown_volume()
+        .filter(|_| state.view.show_volume || alone)
+}
+
 /// Radius (Å) of what there is to see.
 fn extent(state: &AppState) -> Option<f32> {
     if let Some(atoms) = state
@@ -376,10 +384,7 @@ fn extent(state: &AppState) -> Option<f32> {
 }
 
 fn caption(ui: &Ui, rect: Rect, state: &AppState) {
-    let volume = match (
-        state.shown_volume().is_some() && state.view.show_volume,
-        state.view.iso_level,
-    ) {
+    let volume = match (shown(state).is_some(), state.view.iso_level) {
         (false, _) => "",
         (true, None) => "volume: maximum intensity",
         (true, Some(_)) => "volume: isosurface",
