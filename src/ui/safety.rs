@@ -13,7 +13,7 @@ pub struct Safety {
     session: Option<Session>,
     /// The model the journal on disk belongs to.
     based_on: usize,
-    /// An earlier session that ended uncleanly, until it is taken up or thrown away.
+    /// An earlier session that ended uncleanly, until it is taken up or put off.
     lost: Option<Lost>,
     /// Thrown away once what came back of it is safe in this session.
     taken_up: Option<Lost>,
@@ -38,17 +38,16 @@ impl App {
         }
     }
 
-    /// Takes the unclean end up, or throws it away.
+    /// Takes the unclean end up, or leaves it for later.
     pub(super) fn answer_recovery(&mut self, take_up: bool) {
         self.state.recovery = None;
         let Some(lost) = self.safety.lost.take() else {
             return;
         };
+        // *Not now* leaves it where it is: it is offered again at the next start.
         if take_up {
             self.safety.taken_up = Some(lost.clone());
             self.submit(Job::Recover(lost));
-        } else {
-            Session::discard(&lost);
         }
     }
 
