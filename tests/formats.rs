@@ -369,7 +369,7 @@ fn unharmed_seeds_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Flips, cuts, insertions and huge numbers in any place: an error or an answer, never a panic.
     #[test]
