@@ -285,12 +285,13 @@ impl Fit {
             if self.params.occupancy == OccupancyModel::Restrained {
                 self.estimate_restraint(monitor)?;
             }
-            let moved: f64 = before
-                .chunks_exact(PER_ATOM)
-                .zip(self.x.chunks_exact(PER_ATOM))
-                .flat_map(|(a, b)| (1..PER_ATOM).map(move |k| (a[k] - b[k]).powi(2)))
-                .sum();
-            if (moved * PER_ATOM as f64 / self.x.len() as f64).sqrt() < self.params.tolerance {
+            // The median: a few atoms in noise may wander for ever.
+            let moved = before.chunks_exact(PER_ATOM).zip(self.x.chunks_exact(PER_ATOM)).map(|(a, b)| {
+                crate::model::geometry::distance([a[1], a[2], a[3]], [b[1], b[2], b[3]])
+            });
+            let moved = median(moved.collect());
+            if std::env::var("REFDEV").is_ok() { eprintln!("round {round} moved {moved:.5} its {} R1 {:.5} tau {:?} disp {:.4}", self.iterations, self.r1(), self.restraint, self.dispersion); }
+            if moved < self.params.tolerance {
                 break;
             }
         }
@@ -461,7 +462,7 @@ impl Fit {
         let mut imaging = self.imaging.clone();
         imaging.background.iter_mut().for_each(|b| *b = 0.0);
         // The windows leave room for the atoms to move by one more radius.
-        let margin = 2 * imaging.radius + patch_columns(imaging.radius) - imaging.radius;
+        let margin = imaging.radius() + patch_columns(imaging.radius());
         let corners: Vec<[[usize; 2]; 2]> = self
             .problem
             .frames

@@ -249,16 +249,12 @@ fn solve(
 
 /// Patches reach to four standard deviations of the first component and, the second being a low pedestal, to 2.6 of it.
 pub(super) fn set_radius(imaging: &mut Imaging, max_radius: usize) {
-    let two = imaging.two_components;
-    let reach = imaging.profiles.iter().map(|p| {
-        let first = 4.0 * p.variance[0].sqrt();
-        if two && p.weight[1] > 0.0 {
-            first.max(2.6 * p.variance[1].sqrt())
-        } else {
-            first
-        }
-    });
-    imaging.radius = (reach.fold(2.0, f64::max).ceil() as usize).min(max_radius);
+    let widest = |c: usize| imaging.profiles.iter().map(|p| p.variance[c].sqrt()).fold(0.5, f64::max);
+    let radius = |reach: f64| (reach.ceil() as usize).clamp(2, max_radius);
+    imaging.radii = [
+        radius(4.0 * widest(0)),
+        if imaging.two_components { radius(2.6 * widest(1)) } else { 0 },
+    ];
 }
 
 /// Imaging parameters from nothing: background from the darkest tenth of each image, one width for all species, chosen
@@ -304,7 +300,7 @@ pub(super) fn start(
             background: background.clone(),
             scale: vec![1.0; frames],
             two_components: false,
-            radius: 2,
+            radii: [2, 0],
         };
         set_radius(&mut imaging, problem.max_radius);
         let heights = Freedom {

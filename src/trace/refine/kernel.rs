@@ -17,9 +17,9 @@ pub(super) const COMPONENTS: usize = 2;
 /// An atom on one image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Splat {
-    /// Row and column of the patch's first pixel.
-    pub corner: [usize; 2],
-    /// Offset of the atom from the patch's centre pixel, within ±½.
+    /// Row and column of the nearest pixel, the patch's centre.
+    pub nearest: [usize; 2],
+    /// Offset of the atom from that pixel, within ±½.
     pub offset: [f32; 2],
     /// `a_c / (2π s_c)` of each component.
     pub peak: [f32; COMPONENTS],
@@ -86,23 +86,20 @@ fn draw<const L: usize>(
     stride: usize,
     radius: usize,
     splats: &[Splat],
+    component: usize,
     factors: &[f32],
 ) {
     for (splat, factor) in splats.iter().zip(factors) {
-        for c in 0..COMPONENTS {
-            if splat.peak[c] == 0.0 {
-                continue;
+        let inverse = splat.inverse_variance[component];
+        let gx: [f32; L] = axis(radius, splat.offset[0], inverse);
+        let gy: [f32; L] = axis(radius, splat.offset[1], inverse);
+        let mut start = (splat.nearest[0] - radius) * stride + splat.nearest[1] - radius;
+        for &x in &gx[..=2 * radius] {
+            let amplitude = splat.peak[component] * factor * x;
+            for (pixel, y) in row_mut::<L>(image, start).iter_mut().zip(&gy) {
+                *pixel += amplitude * y;
             }
-            let gx: [f32; L] = axis(radius, splat.offset[0], splat.inverse_variance[c]);
-            let gy: [f32; L] = axis(radius, splat.offset[1], splat.inverse_variance[c]);
-            let mut start = splat.corner[0] * stride + splat.corner[1];
-            for &x in &gx[..=2 * radius] {
-                let amplitude = splat.peak[c] * factor * x;
-                for (pixel, y) in row_mut::<L>(image, start).iter_mut().zip(&gy) {
-                    *pixel += amplitude * y;
-                }
-                start += stride;
-            }
+            start += stride;
         }
     }
 }
@@ -127,7 +124,7 @@ fn draw_width<const L: usize>(
             *value *= d * d * inverse;
         }
         let peak = splat.peak[component] * 0.5 * inverse * factor;
-        let mut start = splat.corner[0] * stride + splat.corner[1];
+        let mut start = (splat.nearest[0] - radius) * stride + splat.nearest[1] - radius;
         for (k, &x) in gx[..=2 * radius].iter().enumerate() {
             let d = k as f32 - radius as f32 - splat.offset[0];
             let plain = peak * x * (d * d * inverse - 2.0);
@@ -147,40 +144,35 @@ fn gather<const L: usize>(
     stride: usize,
     radius: usize,
     splats: &[Splat],
+    component: usize,
     out: &mut [Gathered],
 ) {
     for (splat, sums) in splats.iter().zip(out) {
-        *sums = [0.0; 3];
-        for c in 0..COMPONENTS {
-            if splat.peak[c] == 0.0 {
-                continue;
-            }
-            let inverse = splat.inverse_variance[c];
-            let gx: [f32; L] = axis(radius, splat.offset[0], inverse);
-            let gy: [f32; L] = axis(radius, splat.offset[1], inverse);
-            let mut plain = [0.0f32; L];
-            let mut moment = [0.0f32; L];
-            let mut start = splat.corner[0] * stride + splat.corner[1];
-            for (k, &x) in gx[..=2 * radius].iter().enumerate() {
-                let d = x * (k as f32 - radius as f32 - splat.offset[0]);
-                let pixels = row::<L>(slopes, start);
-                for j in 0..L {
-                    plain[j] += x * pixels[j];
-                    moment[j] += d * pixels[j];
-                }
-                start += stride;
-            }
-            let mut total = [0.0f32; 3];
+        let inverse = splat.inverse_variance[component];
+        let gx: [f32; L] = axis(radius, splat.offset[0], inverse);
+        let gy: [f32; L] = axis(radius, splat.offset[1], inverse);
+        let mut plain = [0.0f32; L];
+        let mut moment = [0.0f32; L];
+        let mut start = (splat.nearest[0] - radius) * stride + splat.nearest[1] - radius;
+        for (k, &x) in gx[..=2 * radius].iter().enumerate() {
+            let d = x * (k as f32 - radius as f32 - splat.offset[0]);
+            let pixels = row::<L>(slopes, start);
             for j in 0..L {
-                let d = j as f32 - radius as f32 - splat.offset[1];
-                total[0] += plain[j] * gy[j];
-                total[1] += moment[j] * gy[j];
-                total[2] += plain[j] * gy[j] * d;
+                plain[j] += x * pixels[j];
+                moment[j] += d * pixels[j];
             }
-            sums[0] += splat.peak[c] * total[0];
-            sums[1] += splat.peak[c] * inverse * total[1];
-            sums[2] += splat.peak[c] * inverse * total[2];
+            start += stride;
         }
+        let mut total = [0.0f32; 3];
+        for j in 0..L {
+            let d = j as f32 - radius as f32 - splat.offset[1];
+            total[0] += plain[j] * gy[j];
+            total[1] += moment[j] * gy[j];
+            total[2] += plain[j] * gy[j] * d;
+        }
+        sums[0] += splat.peak[component] * total[0];
+        sums[1] += splat.peak[component] * inverse * total[1];
+        sums[2] += splat.peak[component] * inverse * total[2];
     }
 }
 
@@ -203,7 +195,7 @@ fn inform<const L: usize>(
             }
         }
         let mut lanes = [[0.0f32; L]; 6];
-        let mut start = splat.corner[0] * stride + splat.corner[1];
+        let mut start = (splat.nearest[0] - radius) * stride + splat.nearest[1] - radius;
         for k in 0..=2 * radius {
             let dx = k as f32 - radius as f32 - splat.offset[0];
             let pixels = row::<L>(weights, start);
@@ -273,9 +265,9 @@ macro_rules! dispatch {
 }
 
 dispatch!(
-    /// Adds `factor` of each atom to an image of `stride` columns.
+    /// Adds `factor` of one component of each atom to an image of `stride` columns.
     draw_atoms, draw, radius,
-    (image: &mut [f32], stride: usize, radius: usize, splats: &[Splat], factors: &[f32])
+    (image: &mut [f32], stride: usize, radius: usize, splats: &[Splat], component: usize, factors: &[f32])
 );
 dispatch!(
     /// Adds `factor · ∂λ/∂s_c` of every atom for one component.
@@ -283,9 +275,9 @@ dispatch!(
     (image: &mut [f32], stride: usize, radius: usize, splats: &[Splat], component: usize, factors: &[f32])
 );
 dispatch!(
-    /// `Σ q ∂λ/∂(scale, u, v)` over each atom's patch; `scale` multiplies the splat and is 1.
+    /// Adds `Σ q ∂λ/∂(scale, u, v)` of one component over each atom's patch; `scale` multiplies the splat and is 1.
     gather_slopes, gather, radius,
-    (slopes: &[f32], stride: usize, radius: usize, splats: &[Splat], out: &mut [Gathered])
+    (slopes: &[f32], stride: usize, radius: usize, splats: &[Splat], component: usize, out: &mut [Gathered])
 );
 dispatch!(
     /// `Σ w j jᵀ` over each atom's patch.
@@ -307,22 +299,28 @@ mod tests {
 
     fn splat() -> Splat {
         Splat {
-            corner: [3, 2],
+            nearest: [29, 28],
             offset: [0.31, -0.22],
             peak: [2.0, 0.7],
             inverse_variance: [1.0 / 1.4, 1.0 / 4.0],
         }
     }
 
-    fn naive(splat: &Splat, radius: usize, p: usize, q: usize) -> f64 {
-        let dx = p as f64 - (splat.corner[0] + radius) as f64 - f64::from(splat.offset[0]);
-        let dy = q as f64 - (splat.corner[1] + radius) as f64 - f64::from(splat.offset[1]);
+    fn naive(splat: &Splat, p: usize, q: usize) -> f64 {
+        let dx = p as f64 - splat.nearest[0] as f64 - f64::from(splat.offset[0]);
+        let dy = q as f64 - splat.nearest[1] as f64 - f64::from(splat.offset[1]);
         (0..COMPONENTS)
             .map(|c| {
                 let exponent = -0.5 * (dx * dx + dy * dy) * f64::from(splat.inverse_variance[c]);
                 f64::from(splat.peak[c]) * exponent.exp()
             })
             .sum()
+    }
+
+    fn draw_both(image: &mut [f32], stride: usize, radius: usize, splat: &Splat) {
+        for c in 0..COMPONENTS {
+            draw_atoms(image, stride, radius, std::slice::from_ref(splat), c, &[1.0]);
+        }
     }
 
     #[test]
@@ -342,14 +340,14 @@ mod tests {
         for radius in [2, 6, 9, 13, 18, 25] {
             let (rows, stride) = (70, 70);
             let mut image = vec![0.0; rows * stride];
-            draw_atoms(&mut image, stride, radius, &[splat()], &[1.0]);
-            for p in 3..3 + 2 * radius {
-                for q in 2..2 + 2 * radius {
-                    let error = f64::from(image[p * stride + q]) - naive(&splat(), radius, p, q);
+            draw_both(&mut image, stride, radius, &splat());
+            for p in 29 - radius..=29 + radius {
+                for q in 28 - radius..=28 + radius {
+                    let error = f64::from(image[p * stride + q]) - naive(&splat(), p, q);
                     assert!(error.abs() < 2e-6, "radius {radius} pixel {p} {q}: {error}");
                 }
             }
-            assert_eq!(image[(3 + 2 * radius + 1) * stride + 5], 0.0);
+            assert_eq!(image[(29 + radius + 1) * stride + 28], 0.0);
         }
     }
 
@@ -362,13 +360,7 @@ mod tests {
             .collect();
         let value = |splat: &Splat| {
             let mut image = vec![0.0; rows * stride];
-            draw_atoms(
-                &mut image,
-                stride,
-                radius,
-                std::slice::from_ref(splat),
-                &[1.0],
-            );
+            draw_both(&mut image, stride, radius, splat);
             image
                 .iter()
                 .zip(&slopes)
@@ -376,7 +368,9 @@ mod tests {
                 .sum::<f64>()
         };
         let mut sums = [[0.0; 3]];
-        gather_slopes(&slopes, stride, radius, &[splat()], &mut sums);
+        for c in 0..COMPONENTS {
+            gather_slopes(&slopes, stride, radius, &[splat()], c, &mut sums);
+        }
         assert!((f64::from(sums[0][0]) - value(&splat())).abs() < 1e-4);
         for axis in 0..2 {
             let (mut up, mut down) = (splat(), splat());
@@ -416,7 +410,7 @@ mod tests {
         );
         let image = |s: &Splat| {
             let mut image = vec![0.0; rows * stride];
-            draw_atoms(&mut image, stride, radius, std::slice::from_ref(s), &[1.0]);
+            draw_both(&mut image, stride, radius, s);
             image
         };
         let slope = |axis: usize| {

@@ -81,7 +81,7 @@ pub struct RefineParams {
     /// Largest number of steps on the positions in a round
     #[arg(long = "refine-steps", default_value_t = Self::default().steps)]
     pub steps: usize,
-    /// Root mean square displacement (Å) of a round at which refinement ends
+    /// Median displacement (Å) of a round at which refinement ends
     #[arg(long = "refine-tolerance", default_value_t = Self::default().tolerance)]
     pub tolerance: f64,
     /// Take all tilts as equally bright

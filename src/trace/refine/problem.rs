@@ -7,7 +7,7 @@
 //! stage stays a well-behaved least-squares problem (iteratively re-weighted least squares).
 
 use super::kernel::{
-    COMPONENTS, Gathered, Information, Splat, draw_atoms, gather_information, gather_slopes,
+    COMPONENTS, Gathered, Information, Splat, draw_atoms, draw_width_slopes, gather_information, gather_slopes,
     patch_columns,
 };
 use crate::model::TiltSeries;
@@ -23,6 +23,13 @@ pub(crate) const PER_ATOM: usize = 4;
 pub(crate) struct Profile {
     pub weight: [f64; COMPONENTS],
     pub variance: [f64; COMPONENTS],
+}
+
+impl Imaging {
+    /// The largest patch radius, px.
+    pub(crate) fn radius(&self) -> usize {
+        self.radii.into_iter().max().unwrap_or(0)
+    }
 }
 
 impl Profile {
@@ -57,8 +64,8 @@ pub(crate) struct Imaging {
     pub scale: Vec<f64>,
     /// Whether a second Gaussian is in use.
     pub two_components: bool,
-    /// Patch radius, px.
-    pub radius: usize,
+    /// Patch radius of each component, px; 0 for one that is not in use.
+    pub radii: [usize; COMPONENTS],
 }
 
 /// One image (or a window of one), padded with pixels of no weight so that patches never leave it.
@@ -175,8 +182,8 @@ fn place(
     work.splats.clear();
     work.factors.clear();
     work.atoms.clear();
-    let radius = imaging.radius as f64;
-    let columns_of_patch = patch_columns(imaging.radius) as f64;
+    let radius = imaging.radius() as f64;
+    let columns_of_patch = patch_columns(imaging.radius()) as f64;
     let [[row, column], [rows, columns]] = frame.window;
     let low = [row as f64 - radius, column as f64 - radius];
     let high = [
@@ -215,7 +222,7 @@ fn place(
         }
         let (peak, inverse_variance) = shapes[usize::from(kind)];
         work.splats.push(Splat {
-            corner: nearest.map(|n| n as usize - imaging.radius),
+            nearest: nearest.map(|n| n as usize),
             offset: [0, 1].map(|a| (at[a] - nearest[a]) as f32),
             peak,
             inverse_variance,
@@ -296,14 +303,18 @@ impl Problem {
                 place(frame, work, species, imaging, imaging.scale[i], x, None);
                 draw_model(frame, work, imaging, i);
                 work.objective = misfit(frame, work);
+                work.gathered.clear();
                 work.gathered.resize(work.splats.len(), [0.0; 3]);
-                gather_slopes(
-                    &work.slopes,
-                    frame.stride,
-                    imaging.radius,
-                    &work.splats,
-                    &mut work.gathered,
-                );
+                for (c, &radius) in imaging.radii.iter().enumerate().filter(|(_, r)| **r > 0) {
+                    gather_slopes(
+                        &work.slopes,
+                        frame.stride,
+                        radius,
+                        &work.splats,
+                        c,
+                        &mut work.gathered,
+                    );
+                }
                 Ok(())
             })?;
         gradient.fill(0.0);
@@ -342,7 +353,7 @@ impl Problem {
                 gather_information(
                     &work.weights,
                     frame.stride,
-                    imaging.radius,
+                    imaging.radius(),
                     &work.splats,
                     &mut work.informed,
                 );
@@ -394,26 +405,29 @@ impl Problem {
     /// counts, variance otherwise).
     pub(crate) fn set_weights(&mut self, counts: bool) -> f64 {
         let floor = counts.then(|| self.variance_floor());
-        let sums: Vec<f64> = self
+        let sums: Vec<[f64; 2]> = self
             .frames
             .par_iter()
             .zip(&self.works)
             .map(|(frame, work)| {
-                let mut total = 0.0;
+                let mut total = [0.0; 2];
                 for run in frame.runs() {
-                    for (observed, model) in
-                        frame.observed[run.clone()].iter().zip(&work.model[run])
-                    {
-                        let residual = observed - model;
-                        let unit = floor.map_or(1.0, |floor| model.max(floor));
-                        total += f64::from(residual * residual / unit);
+                    for (observed, model) in frame.observed[run.clone()].iter().zip(&work.model[run]) {
+                        // Where the floor stands in for the model, the residual says nothing about it.
+                        if floor.is_none_or(|floor| *model > floor) {
+                            let residual = observed - model;
+                            let unit = if counts { *model } else { 1.0 };
+                            total[0] += f64::from(residual * residual / unit);
+                            total[1] += 1.0;
+                        }
                     }
                 }
                 total
             })
             .collect();
+        let sum = |k: usize| sums.iter().map(|s| s[k]).sum::<f64>();
         // Noise-free data would give infinite weights; a millionth of a count squared is below any detector.
-        let dispersion = (sums.iter().sum::<f64>() / self.pixels().max(1) as f64).max(1e-6);
+        let dispersion = (sum(0) / sum(1).max(1.0)).max(1e-6);
         self.frames
             .par_iter()
             .zip(self.works.par_iter_mut())
@@ -527,21 +541,10 @@ pub(crate) fn component_images(
     place(frame, &mut work, species, &alone, scale, x, Some(kind));
     let mut image = vec![0.0; frame.observed.len()];
     let mut slope = image.clone();
-    draw_atoms(
-        &mut image,
-        frame.stride,
-        imaging.radius,
-        &work.splats,
-        &work.factors,
-    );
-    super::kernel::draw_width_slopes(
-        &mut slope,
-        frame.stride,
-        imaging.radius,
-        &work.splats,
-        component,
-        &work.factors,
-    );
+    let radius = imaging.radii[component];
+    let (splats, factors) = (&work.splats, &work.factors);
+    draw_atoms(&mut image, frame.stride, radius, splats, component, factors);
+    draw_width_slopes(&mut slope, frame.stride, radius, splats, component, factors);
     [image, slope]
 }
 
@@ -555,13 +558,9 @@ fn draw_model(frame: &Frame, work: &mut Work, imaging: &Imaging, index: usize) {
             work.model.iter_mut().for_each(|v| *v += background);
         }
     }
-    draw_atoms(
-        &mut work.model,
-        frame.stride,
-        imaging.radius,
-        &work.splats,
-        &work.factors,
-    );
+    for (c, &radius) in imaging.radii.iter().enumerate().filter(|(_, r)| **r > 0) {
+        draw_atoms(&mut work.model, frame.stride, radius, &work.splats, c, &work.factors);
+    }
 }
 
 /// `½ Σ w r²` over the frame, leaving `−w r` in the slopes (0 in the padding).

@@ -124,7 +124,7 @@ fn gradients_agree_with_finite_differences() {
         background: vec![0.9; 9],
         scale: (0..9).map(|i| 0.95 + 0.0125 * f64::from(i)).collect(),
         two_components: true,
-        radius: 10,
+        radii: [7, 10],
     };
     let mut x = Vec::new();
     for (i, p) in jitter(&truth, 0.15, 2).iter().enumerate() {
