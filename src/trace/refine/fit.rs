@@ -270,7 +270,8 @@ impl Fit {
     /// Up to `rounds` rounds of positions, imaging and weights; ends when a round moves nothing.
     pub(crate) fn run(&mut self, rounds: usize, monitor: &Monitor) -> Result<(), Stopped> {
         let steps = self.params.steps.max(1);
-        if !self.prepared {
+        let fresh = !self.prepared;
+        if fresh {
             // Equal weights and fixed occupancies until the positions are about right: the noise cannot be judged before.
             self.renew_weights();
             self.descend(steps.min(6), Restraint::Fixed, monitor)?;
@@ -279,18 +280,24 @@ impl Fit {
         for round in 0..rounds {
             monitor.progress(round, rounds);
             let before = self.x.clone();
+            // Imaging first: occupancies are judged by the slopes that are left, and where thousands of atoms overlap a
+            // hundredth more of height leaves a slope in all of them that looks like a tenth of an atom.
+            if round > 0 || !fresh {
+                self.fit_imaging(2, monitor)?;
+                self.renew_weights();
+            }
             self.descend(steps, self.restraint, monitor)?;
-            self.fit_imaging(2, monitor)?;
-            self.renew_weights();
             if self.params.occupancy == OccupancyModel::Restrained {
                 self.estimate_restraint(monitor)?;
             }
             // The median: a few atoms in noise may wander for ever.
-            let moved = before.chunks_exact(PER_ATOM).zip(self.x.chunks_exact(PER_ATOM)).map(|(a, b)| {
-                crate::model::geometry::distance([a[1], a[2], a[3]], [b[1], b[2], b[3]])
-            });
+            let moved = before
+                .chunks_exact(PER_ATOM)
+                .zip(self.x.chunks_exact(PER_ATOM))
+                .map(|(a, b)| {
+                    crate::model::geometry::distance([a[1], a[2], a[3]], [b[1], b[2], b[3]])
+                });
             let moved = median(moved.collect());
-            if std::env::var("REFDEV").is_ok() { eprintln!("round {round} moved {moved:.5} its {} R1 {:.5} tau {:?} disp {:.4}", self.iterations, self.r1(), self.restraint, self.dispersion); }
             if moved < self.params.tolerance {
                 break;
             }
@@ -323,9 +330,10 @@ impl Fit {
     fn estimate_restraint(&mut self, monitor: &Monitor) -> Result<(), Stopped> {
         let evidence = self.evidence(monitor)?;
         let errors: Vec<f64> = evidence.iter().map(|e| e.occupancy_sd.powi(2)).collect();
+        let middle = median(evidence.iter().map(|e| e.free_occupancy).collect());
         let deviations: Vec<f64> = evidence
             .iter()
-            .map(|e| (e.free_occupancy - 1.0).abs())
+            .map(|e| (e.free_occupancy - middle).abs())
             .collect();
         let scatter = 1.4826 * median(deviations);
         // A hundredth of an atom is below anything the images of real samples show.

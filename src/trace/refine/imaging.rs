@@ -238,10 +238,9 @@ fn solve(
             .iter_mut()
             .for_each(|w| *w = (*w * mean).max(0.0));
         profile.variance[0] = profile.variance[0].clamp(smallest, largest);
-        profile.variance[1] = profile.variance[1].clamp(
-            1.5 * profile.variance[0],
-            1.5 * largest.max(profile.variance[0]),
-        );
+        // A pedestal wider than that is a background that moves with the density, and takes up what missing atoms leave.
+        profile.variance[1] =
+            profile.variance[1].clamp(1.5 * profile.variance[0], 9.0 * profile.variance[0]);
     }
     set_radius(&mut trial, problem.max_radius);
     Some(trial)
@@ -249,11 +248,21 @@ fn solve(
 
 /// Patches reach to four standard deviations of the first component and, the second being a low pedestal, to 2.6 of it.
 pub(super) fn set_radius(imaging: &mut Imaging, max_radius: usize) {
-    let widest = |c: usize| imaging.profiles.iter().map(|p| p.variance[c].sqrt()).fold(0.5, f64::max);
+    let widest = |c: usize| {
+        imaging
+            .profiles
+            .iter()
+            .map(|p| p.variance[c].sqrt())
+            .fold(0.5, f64::max)
+    };
     let radius = |reach: f64| (reach.ceil() as usize).clamp(2, max_radius);
     imaging.radii = [
         radius(4.0 * widest(0)),
-        if imaging.two_components { radius(2.6 * widest(1)) } else { 0 },
+        if imaging.two_components {
+            radius(2.6 * widest(1))
+        } else {
+            0
+        },
     ];
 }
 

@@ -12,7 +12,7 @@
 pub(super) const MAX_RADIUS: usize = 27;
 
 /// Components of an atom's profile.
-pub(super) const COMPONENTS: usize = 2;
+pub(crate) const COMPONENTS: usize = 2;
 
 /// An atom on one image.
 #[derive(Debug, Clone, Copy)]
@@ -319,7 +319,14 @@ mod tests {
 
     fn draw_both(image: &mut [f32], stride: usize, radius: usize, splat: &Splat) {
         for c in 0..COMPONENTS {
-            draw_atoms(image, stride, radius, std::slice::from_ref(splat), c, &[1.0]);
+            draw_atoms(
+                image,
+                stride,
+                radius,
+                std::slice::from_ref(splat),
+                c,
+                &[1.0],
+            );
         }
     }
 

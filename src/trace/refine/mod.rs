@@ -8,19 +8,21 @@
 //! Occupancies are *restrained* by default: they scatter about 1 with a variance that is estimated from the data (the
 //! scatter of the free occupancies less their own errors), so they are fitted only as far as the images can tell.
 
-mod fit;
+mod complete;
+pub(crate) mod fit;
 mod imaging;
 mod kernel;
-mod problem;
+pub(crate) mod problem;
 mod solve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::model::{Atoms, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
+pub use complete::{Change, ChangeKind, CompleteParams, Completed, complete};
 pub(crate) use fit::Fit;
 
 /// What the noise of the images is like.

@@ -6,8 +6,9 @@
 //! model between stages, its stationary points are those of the Poisson likelihood (`Σ (n − λ)/λ ∂λ = 0`), while each
 //! stage stays a well-behaved least-squares problem (iteratively re-weighted least squares).
 
+pub(crate) use super::kernel::COMPONENTS;
 use super::kernel::{
-    COMPONENTS, Gathered, Information, Splat, draw_atoms, draw_width_slopes, gather_information, gather_slopes,
+    Gathered, Information, Splat, draw_atoms, draw_width_slopes, gather_information, gather_slopes,
     patch_columns,
 };
 use crate::model::TiltSeries;
@@ -111,7 +112,7 @@ impl Frame {
 pub(crate) struct Work {
     pub model: Vec<f32>,
     pub weights: Vec<f32>,
-    slopes: Vec<f32>,
+    pub slopes: Vec<f32>,
     splats: Vec<Splat>,
     factors: Vec<f32>,
     atoms: Vec<u32>,
@@ -128,6 +129,44 @@ pub(crate) struct Problem {
     pub pixel: f64,
     /// Largest patch radius that the padding allows.
     pub max_radius: usize,
+}
+
+/// What the images would say to one more atom at a place.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Probe {
+    /// `Σ (r/λ) g` and `Σ g²/λ` over the even and the odd tilts.
+    pub halves: [[f64; 2]; 2],
+    /// Slope of `Σ (r/λ) g` along x, y, z.
+    pub gradient: [f64; 3],
+    /// Curvature that an atom of occupancy 1 would give it.
+    pub curvature: nalgebra::Matrix3<f64>,
+    /// Tilts that see the place.
+    pub tilts: usize,
+    /// Those whose own sum is positive.
+    pub supporting: usize,
+}
+
+impl Probe {
+    /// Matched filter `Σ (r/λ) g / √Σ g²/λ`.
+    pub(crate) fn z(&self) -> f64 {
+        let [even, odd] = self.halves;
+        ratio(even[0] + odd[0], (even[1] + odd[1]).sqrt())
+    }
+
+    /// The matched filter of the even (0) or the odd (1) tilts alone.
+    pub(crate) fn half_z(&self, half: usize) -> f64 {
+        ratio(self.halves[half][0], self.halves[half][1].sqrt())
+    }
+
+    /// Occupancy of the added atom that fits best.
+    pub(crate) fn occupancy(&self) -> f64 {
+        let [even, odd] = self.halves;
+        ratio(even[0] + odd[0], even[1] + odd[1])
+    }
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
 }
 
 /// A symmetric 4 × 4 block (occupancy, x, y, z).
@@ -386,6 +425,76 @@ impl Problem {
         Ok(blocks)
     }
 
+    /// What the images would say to one more atom of species `kind` at each of `places`. Slopes and weights are those
+    /// of the last evaluation.
+    pub(crate) fn probe(
+        &mut self,
+        imaging: &Imaging,
+        places: &[[f64; 3]],
+        kind: u16,
+        monitor: &Monitor,
+    ) -> Result<Vec<Probe>, Stopped> {
+        let x: Vec<f64> = places
+            .iter()
+            .flat_map(|p| [1.0, p[0], p[1], p[2]])
+            .collect();
+        let species = vec![kind; places.len()];
+        self.frames
+            .par_iter()
+            .zip(self.works.par_iter_mut())
+            .enumerate()
+            .try_for_each(|(i, (frame, work))| {
+                monitor.check()?;
+                place(frame, work, &species, imaging, imaging.scale[i], &x, None);
+                work.gathered.clear();
+                work.gathered.resize(work.splats.len(), [0.0; 3]);
+                work.informed.resize(work.splats.len(), [0.0; 6]);
+                for (c, &radius) in imaging.radii.iter().enumerate().filter(|(_, r)| **r > 0) {
+                    gather_slopes(
+                        &work.slopes,
+                        frame.stride,
+                        radius,
+                        &work.splats,
+                        c,
+                        &mut work.gathered,
+                    );
+                }
+                let radius = imaging.radius();
+                gather_information(
+                    &work.weights,
+                    frame.stride,
+                    radius,
+                    &work.splats,
+                    &mut work.informed,
+                );
+                Ok(())
+            })?;
+        let mut probes = vec![Probe::default(); places.len()];
+        for (index, (frame, work)) in self.frames.iter().zip(&self.works).enumerate() {
+            for ((&atom, sums), information) in
+                work.atoms.iter().zip(&work.gathered).zip(&work.informed)
+            {
+                let [s, u, v] = sums.map(|value| -f64::from(value));
+                let [ss, _, _, uu, uv, vv] = information.map(f64::from);
+                let probe = &mut probes[atom as usize];
+                let half = &mut probe.halves[index % 2];
+                half[0] += s;
+                half[1] += ss;
+                probe.tilts += 1;
+                probe.supporting += usize::from(s > 0.0);
+                let [a, b] = &frame.axes;
+                for i in 0..3 {
+                    probe.gradient[i] += u * a[i] + v * b[i];
+                    for j in 0..3 {
+                        probe.curvature[(i, j)] +=
+                            uu * a[i] * a[j] + uv * (a[i] * b[j] + b[i] * a[j]) + vv * b[i] * b[j];
+                    }
+                }
+            }
+        }
+        Ok(probes)
+    }
+
     /// Weighted misfit at `x`; leaves the model images in the works.
     pub(crate) fn misfit(
         &mut self,
@@ -412,7 +521,9 @@ impl Problem {
             .map(|(frame, work)| {
                 let mut total = [0.0; 2];
                 for run in frame.runs() {
-                    for (observed, model) in frame.observed[run.clone()].iter().zip(&work.model[run]) {
+                    for (observed, model) in
+                        frame.observed[run.clone()].iter().zip(&work.model[run])
+                    {
                         // Where the floor stands in for the model, the residual says nothing about it.
                         if floor.is_none_or(|floor| *model > floor) {
                             let residual = observed - model;
@@ -559,7 +670,14 @@ fn draw_model(frame: &Frame, work: &mut Work, imaging: &Imaging, index: usize) {
         }
     }
     for (c, &radius) in imaging.radii.iter().enumerate().filter(|(_, r)| **r > 0) {
-        draw_atoms(&mut work.model, frame.stride, radius, &work.splats, c, &work.factors);
+        draw_atoms(
+            &mut work.model,
+            frame.stride,
+            radius,
+            &work.splats,
+            c,
+            &work.factors,
+        );
     }
 }
 
