@@ -152,7 +152,7 @@ fn every_kind_of_bad_input_gives_one_clear_sentence() {
     let (mrc, mrc_text) = path(&folder, "stack.mrc");
     io::save_stack(&mrc, &stack(), Some(0.3), false).unwrap();
     let whole = std::fs::read(&mrc).unwrap();
-    let mut check = |name: &str, bytes: &[u8], expected: &[&str]| {
+    let check = |name: &str, bytes: &[u8], expected: &[&str]| {
         let (file, text) = path(&folder, name);
         std::fs::write(file, bytes).unwrap();
         let message = series_error(&text, &five);

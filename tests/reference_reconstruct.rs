@@ -72,7 +72,8 @@ fn the_simulated_glass_is_reconstructed_better_than_its_authors_did() {
         Some(0.5),
     )
     .expect("the truth");
-    for (accelerated, iterations) in [(true, 50)] {
+    {
+        let (accelerated, iterations) = (true, 50);
         let outcome = run(
             &series,
             &ReconstructParams {

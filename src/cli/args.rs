@@ -283,7 +283,7 @@ pub struct Bench {
     /// reconstruct, trace, analyze, frame
     pub name: String,
     /// Voxels on x, y, z
-    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', num_args = 3)]
+    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]
     pub volume_size: Option<Vec<usize>>,
     /// Number of tilts
     #[arg(long, default_value_t = 50)]

@@ -353,6 +353,23 @@ pub fn analysis_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Figu
     .collect()
 }
 
+/// Every figure that a document can show, in the order of the road.
+#[must_use]
+pub fn workspace_figures(workspace: &Workspace) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some(run) = &workspace.reconstructed {
+        figures.push(r1_figure(&run.iterations));
+        figures.push(r_per_tilt_figure(&run.r1_per_tilt));
+    }
+    if let Some(traced) = &workspace.traced {
+        figures.push(intensity_figure(traced, traced.threshold));
+    }
+    if let Some(analyzed) = &workspace.analyzed {
+        figures.extend(analysis_figures(analyzed, &analyzed.params));
+    }
+    figures
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,21 +465,4 @@ mod tests {
         assert_eq!(total(&figure.layers[0]), 2.0);
         assert!(column_figure(&atoms, "none", "n", "n", None).is_none());
     }
-}
-
-/// Every figure that a document can show, in the order of the road.
-#[must_use]
-pub fn workspace_figures(workspace: &Workspace) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    if let Some(run) = &workspace.reconstructed {
-        figures.push(r1_figure(&run.iterations));
-        figures.push(r_per_tilt_figure(&run.r1_per_tilt));
-    }
-    if let Some(traced) = &workspace.traced {
-        figures.push(intensity_figure(traced, traced.threshold));
-    }
-    if let Some(analyzed) = &workspace.analyzed {
-        figures.extend(analysis_figures(analyzed, &analyzed.params));
-    }
-    figures
 }

@@ -252,8 +252,11 @@ fn unpack(bytes: &[u8], member: &Member) -> Result<Vec<u8>, Fault> {
     Ok(content)
 }
 
+/// A member of an archive: its name, and its array or why it cannot be read.
+type Entry = (String, Result<RawArray, Fault>);
+
 /// Reads the bytes of an `.npz`: all arrays in it. A member of an unread type stands as its fault, so that it can be listed.
-pub(crate) fn parse_npz(bytes: &[u8]) -> Result<Vec<(String, Result<RawArray, Fault>)>, Fault> {
+pub(crate) fn parse_npz(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
     let mut arrays = Vec::new();
     for member in members(bytes)? {
         if let Some(name) = member.name.strip_suffix(".npy") {

@@ -401,7 +401,7 @@ fn mismatch(array: &LoadedArray, table: &AngleTable, images: usize, per_tilt: us
     let n = table.angles.len();
     let hint = if per_tilt > 1 {
         format!(" ({per_tilt} frames per tilt were expected)")
-    } else if n > 0 && images > n && images % n == 0 {
+    } else if n > 0 && images > n && images.is_multiple_of(n) {
         format!(
             " (if these are {0} frames of each tilt, say --frames-per-tilt {0})",
             images / n

@@ -149,7 +149,7 @@ fn properties(text: &str) -> Result<Vec<Property>, Fault> {
             "Properties=… is no list of name:type:number ('{text}')"
         ))
     };
-    if parts.len() % 3 != 0 {
+    if !parts.len().is_multiple_of(3) {
         return Err(wrong());
     }
     let mut total = 0usize;

@@ -95,7 +95,7 @@ pub(crate) fn angles_from_rows(rows: &[Vec<f64>]) -> Result<Vec<EulerAngles>, Fa
         if let Some(bad) = angle
             .to_deg()
             .into_iter()
-            .find(|a| !(a.abs() <= 360.0 + 1e-9))
+            .find(|a| a.is_nan() || a.abs() > 360.0 + 1e-9)
         {
             return Fault::invalid(format!(
                 "angle {} is {bad}, degrees between -360 and 360 were expected",

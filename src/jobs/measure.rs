@@ -240,8 +240,33 @@ fn bench_reconstruct(
             "--engine gpu: no GPU engine in this version; use cpu".to_owned(),
         ));
     }
-    let _ = (size, monitor, json!(null));
-    Err(JobError::Failed(
-        "bench reconstruct: not in this build".to_owned(),
-    ))
+    let bench = crate::projection::bench::bench(
+        size,
+        request.tilts,
+        request.iterations,
+        request.general,
+        monitor,
+    )?;
+    let json = json!({
+        "shape": bench.shape, "tilts": bench.tilts, "threads": bench.threads,
+        "seconds_per_iteration": bench.seconds_per_iteration,
+        "samples_per_second": bench.samples_per_second,
+        "limit_ratio": bench.limit_ratio, "engine": bench.engine,
+    });
+    let [x, y, z] = bench.shape;
+    let lines = vec![
+        format!(
+            "{x} × {y} × {z}, {} tilts, {} threads, {}",
+            bench.tilts, bench.threads, bench.engine
+        ),
+        format!(
+            "{:.3} s per iteration, {:.2e} samples/s",
+            bench.seconds_per_iteration, bench.samples_per_second
+        ),
+        format!(
+            "{:.0} % of this machine's multiply-add limit",
+            100.0 * bench.limit_ratio
+        ),
+    ];
+    Ok((json, lines))
 }

@@ -177,12 +177,12 @@ impl LinearProjector {
                 images.fill(0.0);
                 for x0 in (0..self.volume_size[0]).step_by(BLOCK) {
                     monitor.check()?;
-                    dispatch(|| {
-                        for z0 in (0..self.volume_size[2]).step_by(BLOCK) {
-                            for (image, rotation) in images.chunks_mut(len).zip(rotations) {
-                                self.forward_block(&volume.0, image, rotation, x0, z0);
-                            }
-                        }
+                    dispatch(Forward {
+                        projector: self,
+                        volume: &volume.0,
+                        images,
+                        rotations,
+                        x0,
                     });
                 }
                 Ok(())
@@ -199,7 +199,6 @@ impl LinearProjector {
         volume: &mut WorkVolume,
         monitor: &Monitor,
     ) -> Result<(), Stopped> {
-        let len = self.image_len();
         let slab = self.volume_size[2] * self.padded_y;
         volume
             .0
@@ -208,12 +207,11 @@ impl LinearProjector {
             .try_for_each(|(block, columns)| {
                 monitor.check()?;
                 columns.fill(0.0);
-                dispatch(|| {
-                    for z0 in (0..self.volume_size[2]).step_by(BLOCK) {
-                        for (image, rotation) in images.0.chunks(len).zip(&self.rotations) {
-                            self.adjoint_block(columns, image, rotation, block * BLOCK, z0);
-                        }
-                    }
+                dispatch(Adjoint {
+                    projector: self,
+                    images: &images.0,
+                    columns,
+                    x0: block * BLOCK,
                 });
                 Ok(())
             })
@@ -279,20 +277,18 @@ impl LinearProjector {
     fn forward_block(&self, volume: &[f32], image: &mut [f32], r: &Matrix3, x0: usize, z0: usize) {
         let [nx, _, nz] = self.volume_size;
         let stride = self.image_stride();
-        for y in (0..self.padded_y).step_by(LANES) {
-            for x in x0..(x0 + BLOCK).min(nx) {
-                for z in z0..(z0 + BLOCK).min(nz) {
-                    let column = &volume[(x * nz + z) * self.padded_y..][..self.padded_y];
-                    let voxels: &[f32; LANES] =
-                        (&column[y..y + LANES]).try_into().expect("a whole run");
+        for x in x0..(x0 + BLOCK).min(nx) {
+            for z in z0..(z0 + BLOCK).min(nz) {
+                let column = &volume[(x * nz + z) * self.padded_y..][..self.padded_y];
+                let line = self.line(r, x, z);
+                for (run, voxels) in column.as_chunks::<LANES>().0.iter().enumerate() {
                     // Positivity leaves most of the volume exactly empty.
-                    if voxels.iter().all(|&v| v == 0.0) {
+                    if voxels.iter().fold(0u32, |bits, v| bits | v.to_bits()) == 0 {
                         continue;
                     }
-                    let line = self.line(r, x, z);
-                    match self.run(&line, y) {
+                    match self.run(&line, run * LANES) {
                         Some(run) => spread(image, stride, &run, voxels),
-                        None => self.spread_singly(image, &line, y, voxels),
+                        None => self.spread_singly(image, &line, run * LANES, voxels),
                     }
                 }
             }
@@ -303,17 +299,14 @@ impl LinearProjector {
     fn adjoint_block(&self, columns: &mut [f32], image: &[f32], r: &Matrix3, x0: usize, z0: usize) {
         let [nx, _, nz] = self.volume_size;
         let stride = self.image_stride();
-        for y in (0..self.padded_y).step_by(LANES) {
-            for x in x0..(x0 + BLOCK).min(nx) {
-                for z in z0..(z0 + BLOCK).min(nz) {
-                    let column =
-                        &mut columns[((x - x0) * nz + z) * self.padded_y..][..self.padded_y];
-                    let voxels: &mut [f32; LANES] =
-                        (&mut column[y..y + LANES]).try_into().expect("a whole run");
-                    let line = self.line(r, x, z);
-                    match self.run(&line, y) {
+        for x in x0..(x0 + BLOCK).min(nx) {
+            for z in z0..(z0 + BLOCK).min(nz) {
+                let column = &mut columns[((x - x0) * nz + z) * self.padded_y..][..self.padded_y];
+                let line = self.line(r, x, z);
+                for (run, voxels) in column.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    match self.run(&line, run * LANES) {
                         Some(run) => gather(image, stride, &run, voxels),
-                        None => self.gather_singly(image, &line, y, voxels),
+                        None => self.gather_singly(image, &line, run * LANES, voxels),
                     }
                 }
             }
@@ -382,9 +375,13 @@ fn spread(image: &mut [f32], stride: usize, run: &Run, voxels: &[f32; LANES]) {
             continue;
         }
         let next: [f32; LANES] = std::array::from_fn(|lane| part[lane] * along[lane]);
-        let here: [f32; LANES] = std::array::from_fn(|lane| part[lane] - next[lane]);
-        add(&mut image[row..], &here);
-        add(&mut image[row + 1..], &next);
+        // Each pixel gets its own share and its neighbour's in one go: two overlapping stores would wait for one another.
+        let both: [f32; LANES] = std::array::from_fn(|lane| {
+            let before = if lane == 0 { 0.0 } else { next[lane - 1] };
+            part[lane] - next[lane] + before
+        });
+        add(&mut image[row..], &both);
+        image[row + LANES] += next[LANES - 1];
     }
 }
 
@@ -408,18 +405,66 @@ fn gather(image: &[f32], stride: usize, run: &Run, voxels: &mut [f32; LANES]) {
     }
 }
 
+/// Work to be compiled for the widest vectors. A trait instead of a closure: its method can be forced inline, and only
+/// code inlined into a function is compiled for that function's instructions.
+pub(crate) trait Kernel {
+    /// Does the work; implementations are `#[inline(always)]`.
+    fn run(self);
+}
+
+struct Forward<'a> {
+    projector: &'a LinearProjector,
+    volume: &'a [f32],
+    images: &'a mut [f32],
+    rotations: &'a [Matrix3],
+    x0: usize,
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let len = self.projector.image_len();
+        for z0 in (0..self.projector.volume_size[2]).step_by(BLOCK) {
+            for (image, rotation) in self.images.chunks_mut(len).zip(self.rotations) {
+                self.projector
+                    .forward_block(self.volume, image, rotation, self.x0, z0);
+            }
+        }
+    }
+}
+
+struct Adjoint<'a> {
+    projector: &'a LinearProjector,
+    images: &'a [f32],
+    columns: &'a mut [f32],
+    x0: usize,
+}
+
+impl Kernel for Adjoint<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let len = self.projector.image_len();
+        for z0 in (0..self.projector.volume_size[2]).step_by(BLOCK) {
+            for (image, rotation) in self.images.chunks(len).zip(&self.projector.rotations) {
+                self.projector
+                    .adjoint_block(self.columns, image, rotation, self.x0, z0);
+            }
+        }
+    }
+}
+
 /// Runs a kernel with the widest vectors this processor has: code inlined into these functions is compiled for them.
 #[allow(unsafe_code)]
-fn dispatch(kernel: impl FnOnce()) {
+pub(crate) fn dispatch(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx2,fma")]
-        fn avx512(kernel: impl FnOnce()) {
-            kernel();
+        fn avx512(kernel: impl Kernel) {
+            kernel.run();
         }
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(kernel: impl FnOnce()) {
-            kernel();
+        fn avx2(kernel: impl Kernel) {
+            kernel.run();
         }
         if is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
@@ -433,7 +478,7 @@ fn dispatch(kernel: impl FnOnce()) {
             return unsafe { avx2(kernel) };
         }
     }
-    kernel();
+    kernel.run();
 }
 
 /// Name of the vector instructions [`dispatch`] chooses.

@@ -1,5 +1,6 @@
 //! Forward projection and its adjoint.
 
+pub mod bench;
 pub mod linear;
 
 pub use linear::forward;

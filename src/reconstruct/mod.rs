@@ -66,7 +66,7 @@ pub struct ReconstructParams {
     #[arg(long, value_enum, default_value_t = Self::default().engine)]
     pub engine: Engine,
     /// Voxels on x, y, z; wider than the image for extended objects [default: image x, image y, image x]
-    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', num_args = 3)]
+    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]
     pub volume_size: Option<Vec<usize>>,
     /// Standard deviation (Å) of a 3D Gaussian applied to the finished volume; 0 leaves it as it is
     #[arg(long, default_value_t = Self::default().smoothing)]
@@ -257,6 +257,13 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         params.leave_out.is_none_or(|k| k > 1),
         "every 2nd tilt or fewer",
         format!("{:?}", params.leave_out),
+    )?;
+    let sizes = params.volume_size.as_ref();
+    range(
+        "volume_size",
+        sizes.is_none_or(|size| size.len() == 3),
+        "three numbers X,Y,Z",
+        format!("{sizes:?}"),
     )?;
     let size = volume_size(series, params);
     range(

@@ -56,7 +56,7 @@ pub struct AcquisitionParams {
     #[arg(long, default_value_t = Self::default().cross_section)]
     pub cross_section: f64,
     /// Pixels on x and y [default: the model and a margin]
-    #[arg(long, value_name = "X,Y", value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_name = "X,Y", value_delimiter = ',')]
     pub image_size: Option<Vec<usize>>,
     /// Free margin around the model, Å
     #[arg(long, default_value_t = Self::default().margin)]

@@ -1,0 +1,135 @@
+//! How fast an iteration is, beside this machine's own limit measured in the same run.
+//!
+//! One iteration projects and back-projects every voxel for every tilt: one *sample* is one voxel at one tilt in one
+//! direction. The limit is a stream of fused multiply-adds over a buffer that stays in the second cache, with the same
+//! threads: load, multiply-add, store, as every sample must do at least once.
+
+use super::linear::{LinearProjector, vector_name};
+use crate::model::EulerAngles;
+use crate::monitor::{Monitor, Stopped};
+use rayon::prelude::*;
+use std::time::Instant;
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bench {
+    /// Voxels on x, y, z.
+    pub shape: [usize; 3],
+    /// Number of tilts.
+    pub tilts: usize,
+    /// Threads used.
+    pub threads: usize,
+    /// Wall seconds of a projection and a back-projection of all tilts: the median of the iterations.
+    pub seconds_per_iteration: f64,
+    /// Samples per second, both directions counted.
+    pub samples_per_second: f64,
+    /// Time the limit needs for as many samples, over the time measured.
+    pub limit_ratio: f64,
+    /// Threads and vector instructions.
+    pub engine: String,
+}
+
+/// Measures `iterations` iterations; `general` tilts the axis a little, so that no y-slice is alone.
+///
+/// # Errors
+/// A stop.
+pub fn bench(
+    shape: [usize; 3],
+    tilts: usize,
+    iterations: usize,
+    general: bool,
+    monitor: &Monitor,
+) -> Result<Bench, Stopped> {
+    let off = if general { 0.2 } else { 0.0 };
+    let angles: Vec<EulerAngles> = (0..tilts)
+        .map(|tilt| {
+            let theta = -75.0 + 150.0 * tilt as f64 / (tilts.max(2) - 1) as f64;
+            EulerAngles::from_deg(off, theta, -off)
+        })
+        .collect();
+    let projector = LinearProjector::new(shape, [shape[0], shape[1]], &angles);
+    let mut volume = projector.new_volume();
+    volume
+        .0
+        .par_iter_mut()
+        .enumerate()
+        .for_each(|(at, v)| *v = 1.0 + (at % 7) as f32);
+    let mut images = projector.new_images();
+    let mut seconds = Vec::with_capacity(iterations);
+    // The first pass only brings the pages in.
+    for pass in 0..=iterations.max(1) {
+        let started = Instant::now();
+        projector.forward(&volume, &mut images, monitor)?;
+        projector.adjoint(&images, &mut volume, monitor)?;
+        volume.0.par_iter_mut().for_each(|v| *v = v.min(8.0));
+        if pass > 0 {
+            seconds.push(started.elapsed().as_secs_f64());
+            monitor.progress(pass, iterations);
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    let samples = 2.0 * shape.iter().product::<usize>() as f64 * tilts as f64;
+    let rate = samples / median;
+    let threads = rayon::current_num_threads();
+    Ok(Bench {
+        shape,
+        tilts,
+        threads,
+        seconds_per_iteration: median,
+        samples_per_second: rate,
+        limit_ratio: rate / limit(threads),
+        engine: format!("cpu, {threads} threads, {}", vector_name()),
+    })
+}
+
+/// Values of one thread's buffer: 256 KB.
+const LEN: usize = 64 * 1024;
+/// Passes over it.
+const ROUNDS: usize = 2000;
+
+struct Stream<'a>(&'a mut [f32]);
+
+impl super::linear::Kernel for Stream<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for round in 0..ROUNDS {
+            let factor = 1.0 - round as f32 * 1e-9;
+            for value in self.0.iter_mut() {
+                *value = value.mul_add(factor, 1e-3);
+            }
+        }
+    }
+}
+
+/// Multiply-adds per second of all threads on buffers of 256 KB.
+fn limit(threads: usize) -> f64 {
+    let best = (0..3)
+        .map(|_| {
+            let started = Instant::now();
+            let sum: f32 = (0..threads)
+                .into_par_iter()
+                .with_max_len(1)
+                .map(|thread| {
+                    let mut buffer = vec![thread as f32; LEN];
+                    super::linear::dispatch(Stream(&mut buffer));
+                    buffer[LEN / 2]
+                })
+                .sum();
+            std::hint::black_box(sum);
+            started.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    (threads * LEN * ROUNDS) as f64 / best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_bench_gives_finite_numbers() {
+        let bench = bench([20, 24, 20], 5, 2, true, &Monitor::silent()).unwrap();
+        assert!(bench.samples_per_second > 0.0 && bench.limit_ratio.is_finite());
+    }
+}
