@@ -63,6 +63,8 @@ pub enum Command {
     Classify(Classify),
     /// Refine atom positions against the tilt series
     RefineAtoms(RefineAtoms),
+    /// Places where the tilts disagree with the model, ranked
+    Residual(Residual),
     /// Structure analysis of a model
     Analyze(Analyze),
     /// Tilt series of a model, with dose, drift and misalignment
@@ -232,6 +234,23 @@ pub struct RefineAtoms {
     #[arg(long)]
     pub complete: bool,
     /// Atoms to write (.xyz, .csv)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas residual`.
+#[derive(Debug, Args)]
+pub struct Residual {
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// The atoms
+    #[command(flatten)]
+    pub atoms: AtomsInput,
+    /// How
+    #[command(flatten)]
+    pub params: crate::trace::refine::RefineParams,
+    /// Table to write (.csv)
     #[arg(short, long)]
     pub output: PathBuf,
 }

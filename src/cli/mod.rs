@@ -156,6 +156,7 @@ fn dispatch(runner: &Runner, command: Command) -> anyhow::Result<End> {
         Command::Trace(args) => commands::trace(runner, args),
         Command::Classify(args) => commands::classify(runner, &args),
         Command::RefineAtoms(args) => commands::refine_atoms(runner, args),
+        Command::Residual(args) => commands::residual(runner, &args),
         Command::Analyze(args) => commands::analyze(runner, args),
         Command::Simulate(args) => commands::simulate(runner, &args),
         Command::Compare(args) => commands::compare(runner, &args),

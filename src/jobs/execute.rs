@@ -10,7 +10,7 @@ use crate::preprocess::PrepareParams;
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
 use crate::reconstruct::{ReconstructError, ReconstructParams, Reconstructed};
-use crate::trace::refine::RefineParams;
+use crate::trace::refine::{CompleteParams, RefineParams};
 use crate::trace::{TraceParams, Traced};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -273,9 +273,23 @@ pub fn refine(
 ) -> Result<Arc<Atoms>, JobError> {
     context.monitor.phase("Refine");
     let mut record = Record::begin(params, &series_hash(series));
-    let _ = complete;
-    let outcome = crate::trace::refine::refine(series, atoms, params, &context.monitor)
-        .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    let failed = |error| stopped_or(error, series.name.as_str());
+    let outcome = if complete {
+        let params = CompleteParams {
+            refine: params.clone(),
+            ..CompleteParams::default()
+        };
+        let completed = crate::trace::refine::complete(series, atoms, &params, &context.monitor)
+            .map_err(failed)?;
+        let mut refined = completed.refined;
+        refined.notes.push(format!(
+            "the residual of the tilts asked for {} atoms more and {} fewer",
+            completed.added, completed.removed
+        ));
+        refined
+    } else {
+        crate::trace::refine::refine(series, atoms, params, &context.monitor).map_err(failed)?
+    };
     record.seconds = outcome.seconds;
     record.stopped = outcome.stopped_early;
     record.r1 = Some(outcome.r1);

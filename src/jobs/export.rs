@@ -7,6 +7,7 @@ use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
 use crate::trace::Traced;
+use crate::trace::evidence::{Blob, BlobKind};
 use std::path::Path;
 
 /// Pixels of an exported figure at 100 %; PNG is drawn at three times this (300 dpi at 16 × 12 cm).
@@ -177,6 +178,37 @@ pub fn write_candidates(traced: &Traced, path: &Path, force: bool) -> Result<(),
             one.sigma,
             one.misfit,
             verdict.as_str().unwrap_or_default()
+        );
+    }
+    write_bytes(text.as_bytes(), path, force)
+}
+
+/// Writes places where tilts and model disagree (.csv), most telling first.
+///
+/// # Errors
+/// As [`export`].
+pub fn write_blobs(blobs: &[Blob], path: &Path, force: bool) -> Result<(), JobError> {
+    let mut text =
+        "kind,x_A,y_A,z_A,z,even_z,odd_z,supporting_tilts,tilts,occupancy,nearest_atom,nearest_distance_A\n"
+            .to_owned();
+    for blob in blobs {
+        let kind = match blob.kind {
+            BlobKind::Missing => "missing",
+            BlobKind::False => "false",
+        };
+        let [x, y, z] = blob.position;
+        let nearest = blob
+            .nearest_atom
+            .map_or(String::new(), |id| id.0.to_string());
+        text += &format!(
+            "{kind},{x},{y},{z},{},{},{},{},{},{},{nearest},{}\n",
+            blob.z,
+            blob.even_z,
+            blob.odd_z,
+            blob.supporting_tilts,
+            blob.tilts,
+            blob.occupancy,
+            blob.nearest_distance
         );
     }
     write_bytes(text.as_bytes(), path, force)

@@ -10,6 +10,8 @@ use crate::reconstruct::Engine;
 use crate::simulate::{AcquisitionParams, CompareParams, Compared};
 use crate::trace::TraceParams;
 use crate::trace::auto::{TraceHints, suggest};
+use crate::trace::evidence::{Blob, BlobKind, EvidenceParams};
+use crate::trace::refine::RefineParams;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -100,6 +102,37 @@ pub fn simulate(
     crate::simulate::acquire(&scatterers, params, monitor)
         .map(|acquired| acquired.series)
         .map_err(|error| super::execute::stopped_or(error, "simulate"))
+}
+
+/// Places where the tilts disagree with the model, ranked.
+///
+/// # Errors
+/// The stage's.
+pub fn residual(
+    series: &TiltSeries,
+    atoms: &Atoms,
+    params: &RefineParams,
+    monitor: &Monitor,
+) -> Result<Vec<Blob>, JobError> {
+    monitor.phase("Residual");
+    crate::trace::evidence::residual_blobs(
+        series,
+        atoms,
+        params,
+        &EvidenceParams::default(),
+        monitor,
+    )
+    .map_err(|error| super::execute::stopped_or(error, series.name.as_str()))
+}
+
+/// How many places may lack an atom, and how many atoms are not supported.
+#[must_use]
+pub fn count_blobs(blobs: &[Blob]) -> (usize, usize) {
+    let missing = blobs
+        .iter()
+        .filter(|blob| blob.kind == BlobKind::Missing)
+        .count();
+    (missing, blobs.len() - missing)
 }
 
 /// The analysis in a few lines for a terminal.

@@ -4,7 +4,7 @@ mod models;
 mod project;
 mod series;
 
-pub(super) use models::{analyze, classify, compare, refine_atoms, simulate, trace};
+pub(super) use models::{analyze, classify, compare, refine_atoms, residual, simulate, trace};
 pub(super) use project::{auto, bench, demo, info, report, run_project};
 pub(super) use series::{preprocess, project, reconstruct};
 

@@ -1,7 +1,7 @@
 //! Commands that begin or end with atoms.
 
 use super::{pick, say};
-use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Simulate, Trace};
+use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Residual, Simulate, Trace};
 use crate::cli::{End, Runner, refuse_to_overwrite};
 use crate::jobs::{Job, JobOutput, export, input, measure};
 use crate::trace::Verdict;
@@ -117,6 +117,25 @@ pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
     lines.push(format!("{} atoms → {}", atoms.len(), args.output.display()));
     runner.print(&result, &lines);
     Ok(ran.end)
+}
+
+pub fn residual(runner: &Runner, args: &Residual) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let (series, notes) = input::load_series(&args.series)?;
+    say(runner, &notes);
+    let atoms = input::load_atoms(&args.atoms)?;
+    let blobs = measure::residual(&series, &atoms, &args.params, &runner.monitor())?;
+    runner.bar.clear();
+    export::write_blobs(&blobs, &args.output, runner.common.force)?;
+    let (missing, doubtful) = measure::count_blobs(&blobs);
+    runner.print(
+        &json!({ "missing": missing, "false": doubtful }),
+        &[format!(
+            "{missing} places that may lack an atom, {doubtful} atoms the tilts do not support → {}",
+            args.output.display()
+        )],
+    );
+    Ok(End::Done)
 }
 
 pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {
