@@ -52,7 +52,7 @@ pub struct Blob {
 }
 
 /// Parameters of the search.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct EvidenceParams {
     /// Smallest |z| of a blob worth listing [default: where ten chance maxima are expected]
@@ -61,15 +61,6 @@ pub struct EvidenceParams {
     /// How far (Å) from the nearest atom to look [default: 1.6 nearest-neighbour distances, at least 3]
     #[arg(long)]
     pub reach: Option<f64>,
-}
-
-impl Default for EvidenceParams {
-    fn default() -> Self {
-        Self {
-            min_z: None,
-            reach: None,
-        }
-    }
 }
 
 /// Places where the images and the model disagree, the clearest first.

@@ -27,8 +27,8 @@ pub struct CompleteParams {
     /// Free occupancy below which an atom is removed [default: where half an atom becomes likelier than a whole one]
     #[arg(long)]
     pub least_occupancy: Option<f64>,
-    /// Residual height (standard deviations) from which an atom is added [default: where a fifth of the blobs, in the
-    /// first cycle none, would be chance]
+    /// Residual height (standard deviations) from which an atom is added [default: where none, later a fifth, then
+    /// half of the blobs would be chance]
     #[arg(long)]
     pub add_z: Option<f64>,
     /// Smallest distance of two atoms, Å [default: median nearest distance less three blur widths]
@@ -263,7 +263,7 @@ impl Builder {
                 if cycle == 1 {
                     sure
                 } else {
-                    threshold(&search, &blobs, sure)
+                    threshold(&search, &blobs, sure, share_of_chance(cycle))
                 }
             });
             let clear = blobs.partition_point(|b| b.probe.z() >= least);
@@ -321,7 +321,7 @@ fn least_occupancy(occupancies: &[f64], strict: bool) -> f64 {
         );
     let few = occupancies.iter().filter(|o| **o < 0.6 * usual).count() + 1;
     let odds = (occupancies.len() as f64 / few as f64).max(1.0);
-    let crossing = (0.75 - 2.0 * sigma * sigma * odds.ln()).clamp(0.5, 0.75);
+    let crossing = (0.75 - 2.0 * sigma * sigma * odds.ln()).clamp(0.25, 0.75);
     // Removing too much is mended by the next look at the residual, removing too little is not.
     if strict {
         (crossing + 0.1).min(0.75)
@@ -330,13 +330,18 @@ fn least_occupancy(occupancies: &[f64], strict: bool) -> f64 {
     }
 }
 
-/// The lowest z at which chance maxima are at most a fifth of the blobs found: those that are none fall to the
-/// occupancy afterwards.
-fn threshold(search: &Search, blobs: &[Found], sure: f64) -> f64 {
+/// Share of the blobs added in a cycle that may be chance. While the model is still rough, its errors make blobs too; later
+/// half may be chance, because a blob that is none loses its occupancy in the next refinement and goes.
+fn share_of_chance(cycle: usize) -> f64 {
+    if cycle <= STRICT_CYCLES { 0.2 } else { 0.5 }
+}
+
+/// The lowest z at which chance maxima are at most `share` of the blobs found.
+fn threshold(search: &Search, blobs: &[Found], sure: f64, share: f64) -> f64 {
     let mut least = sure;
     for (k, blob) in blobs.iter().enumerate() {
         let z = blob.probe.z();
-        if z < sure && search.chance(z) > 0.2 * (k + 1) as f64 {
+        if z < sure && search.chance(z) > share * (k + 1) as f64 {
             break;
         }
         least = least.min(z);

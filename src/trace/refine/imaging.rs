@@ -86,8 +86,8 @@ fn normal_of(
         let own_lines = own.map(|column| column.map(|c| &c[run.clone()]));
         for i in 0..n {
             let a = &columns[i][run.clone()];
-            for j in i..n {
-                normal.shared[(i, j)] += product(a, &columns[j][run.clone()], w);
+            for (j, column) in columns.iter().enumerate().skip(i) {
+                normal.shared[(i, j)] += product(a, &column[run.clone()], w);
             }
             for (j, line) in own_lines.iter().enumerate() {
                 if let Some(line) = line {

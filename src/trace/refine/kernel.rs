@@ -177,6 +177,7 @@ fn gather<const L: usize>(
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Rows and lanes index four arrays at once.
 fn inform<const L: usize>(
     weights: &[f32],
     stride: usize,
