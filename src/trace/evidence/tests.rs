@@ -5,9 +5,12 @@ use crate::model::geometry::distance;
 use crate::trace::refine::tests::{ball, counted, images};
 use crate::trace::refine::{ChangeKind, CompleteParams, complete};
 
+/// Truth, series, model, missing places, false place.
+type Planted = (Vec<[f64; 3]>, TiltSeries, Atoms, Vec<[f64; 3]>, [f64; 3]);
+
 /// A ball, its counts, and a model of it with three atoms missing and one atom added: the truth, the series, the model,
 /// the missing places, the false place.
-fn planted() -> (Vec<[f64; 3]>, TiltSeries, Atoms, Vec<[f64; 3]>, [f64; 3]) {
+fn planted() -> Planted {
     let truth = ball(8.0, 21);
     let series = counted(images(&truth, 72, 24, 150.0, 0.48), 22);
     let missing: Vec<[f64; 3]> = [3, 40, 77].iter().map(|&i| truth[i]).collect();
