@@ -258,6 +258,12 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         "every 2nd tilt or fewer",
         format!("{:?}", params.leave_out),
     )?;
+    range(
+        "projector",
+        params.projector == Projector::Linear,
+        "linear, the only one in this version",
+        "fourier".to_owned(),
+    )?;
     let sizes = params.volume_size.as_ref();
     range(
         "volume_size",
@@ -287,6 +293,9 @@ pub fn reconstruct(
     monitor: &Monitor,
     observe: &mut dyn FnMut(&Iteration, &dyn Fn() -> Volume),
 ) -> Result<Reconstructed, ReconstructError> {
+    if params.engine == Engine::Gpu {
+        monitor.warn("no GPU engine in this version: the iterations run on the CPU");
+    }
     let mut resire = Resire::new(series, params, start, support, monitor)?;
     let mut iterations = Vec::with_capacity(params.iterations);
     let mut stopped_early = false;
