@@ -1,7 +1,7 @@
 //! The document: where the data came from, every stage's parameters, what was run, and what was edited by hand.
 //!
-//! A project is one JSON file, `name.aetlas`; arrays lie beside it in `name.aetlas-data/`, and every hand edit is
-//! appended to `name.aetlas-data/edits.jsonl` the moment it is made.
+//! A project is one JSON file, `name.aetlas`; arrays lie beside it in `name.aetlas-data/`. Every hand
+//! edit is appended to the session's journal the moment it is made ([`session`]) and is part of the project once saved.
 
 pub mod edits;
 pub mod pipeline;
