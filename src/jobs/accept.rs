@@ -2,6 +2,7 @@
 
 use super::JobOutput;
 use crate::model::Atoms;
+use crate::project::carry::carry_over;
 use crate::project::{Edits, Record, Stage, Workspace};
 use std::sync::Arc;
 
@@ -77,17 +78,20 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             params,
             record,
         } => {
-            set_model(workspace, Arc::new(outcome.atoms.clone()));
+            let line = replace_model(workspace, Arc::new(outcome.atoms.clone()), None);
             workspace.traced = Some(outcome);
             workspace.project.parameters.trace = params;
             finish(workspace, Stage::Trace, record, "the model changed");
+            workspace.modified = true;
+            return line.into_iter().collect();
         }
         JobOutput::Refined {
             atoms,
-            notes,
+            held_edits,
+            mut notes,
             record,
         } => {
-            set_model(workspace, atoms);
+            notes.extend(replace_model(workspace, atoms, Some(held_edits)));
             // Tracing's own parameters still stand: the refined model continues its record.
             let kept = workspace
                 .project
@@ -120,12 +124,43 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
     Vec::new()
 }
 
-/// A new model begins a new journal: edits of another model's atoms would not mean the same.
+/// A model of something else begins a new journal: edits of another model's atoms would not mean the same.
 fn set_model(workspace: &mut Workspace, atoms: Arc<Atoms>) {
     workspace.base_atoms = Some(Arc::clone(&atoms));
     workspace.atoms = Some(atoms);
     workspace.edits = Edits::default();
+    workspace.unrepeated.clear();
     workspace.comparison = None;
+}
+
+/// The same object, traced or refined anew: hand edits are made again on its new atoms. A refined model holds the
+/// settled ones and the first `held` of the journal already; a new trace holds none. Returns what became of them.
+fn replace_model(
+    workspace: &mut Workspace,
+    atoms: Arc<Atoms>,
+    held: Option<usize>,
+) -> Option<String> {
+    let edits = std::mem::take(&mut workspace.edits);
+    let old = workspace.base_atoms.take();
+    let mut unrepeated = std::mem::take(&mut workspace.unrepeated);
+    set_model(workspace, Arc::clone(&atoms));
+    let (old, true) = (old?, edits.history().next().is_some()) else {
+        return None;
+    };
+    let (settled, pending) = match held {
+        None => (Vec::new(), edits.history().cloned().collect()),
+        Some(held) => {
+            let (now, later) = edits.entries().split_at(held.min(edits.entries().len()));
+            ([edits.settled(), now].concat(), later.to_vec())
+        }
+    };
+    let carried = carry_over(settled, &pending, &old, &atoms);
+    let line = carried.sentence();
+    unrepeated.extend(carried.unrepeated);
+    workspace.atoms = Some(Arc::new(carried.atoms));
+    workspace.edits = carried.edits;
+    workspace.unrepeated = unrepeated;
+    line
 }
 
 fn finish(workspace: &mut Workspace, stage: Stage, record: Record, reason: &str) {

@@ -78,7 +78,7 @@ pub fn run(
     let mut atoms = Arc::new(traced.atoms.clone());
     if !wishes.skips("refine") {
         let params = RefineParams::default();
-        atoms = refine(&best, &atoms, &params, true, context)?;
+        atoms = refine(&best, &atoms, 0, (&params, true), context)?;
     }
     analyze(&atoms, &AnalyzeParams::default(), context)?;
     if let Some(truth) = truth {

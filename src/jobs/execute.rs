@@ -73,8 +73,9 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             atoms,
             params,
             complete,
+            held_edits,
         } => {
-            refine(&series, &atoms, &params, complete, context)?;
+            refine(&series, &atoms, held_edits, (&params, complete), context)?;
         }
         Job::Analyze { atoms, params } => {
             analyze(&atoms, &params, context)?;
@@ -260,15 +261,16 @@ pub fn trace(
     Ok(outcome)
 }
 
-/// Refinement against the tilts; sends and returns the refined model.
+/// Refinement against the tilts of atoms that hold the first `held_edits` of the journal; sends and returns the
+/// refined model.
 ///
 /// # Errors
 /// The stage's.
 pub fn refine(
     series: &TiltSeries,
     atoms: &Atoms,
-    params: &RefineParams,
-    complete: bool,
+    held_edits: usize,
+    (params, complete): (&RefineParams, bool),
     context: &JobContext,
 ) -> Result<Arc<Atoms>, JobError> {
     context.monitor.phase("Refine");
@@ -297,6 +299,7 @@ pub fn refine(
     record.output_hash = atoms_hash(&refined);
     context.output(JobOutput::Refined {
         atoms: Arc::clone(&refined),
+        held_edits,
         notes: outcome.notes,
         record,
     });

@@ -108,6 +108,8 @@ pub enum Job {
         params: RefineParams,
         /// Also add and remove atoms where the tilts leave no doubt.
         complete: bool,
+        /// Entries of the journal that `atoms` hold, counted from the base model.
+        held_edits: usize,
     },
     /// Structure analysis.
     Analyze {
@@ -235,10 +237,12 @@ pub enum JobOutput {
         /// What ran.
         record: Record,
     },
-    /// The model was refined against the tilts: it replaces the traced one before any hand edit.
+    /// The model was refined against the tilts: it is the new base of hand edits.
     Refined {
         /// The refined atoms.
         atoms: Arc<Atoms>,
+        /// Entries of the journal they hold.
+        held_edits: usize,
         /// What was done and found, in sentences.
         notes: Vec<String>,
         /// What ran.

@@ -243,6 +243,9 @@ impl EditCounts {
 /// The journal and where undo stands in it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Edits {
+    /// Made before the base model, which holds them already.
+    settled: Vec<Entry>,
+    /// Made on the base model.
     entries: Vec<Entry>,
     /// Numbers of the entries that undo would take back, oldest first.
     undoable: Vec<u64>,
@@ -252,10 +255,17 @@ pub struct Edits {
 
 impl Edits {
     /// Rebuilds the journal and the atoms from entries read back, in order; entries that no longer fit are
-    /// returned with the reason and left out.
+    /// returned with the reason and left out. `settled` are those that the atoms hold already.
     #[must_use]
-    pub fn replay(entries: Vec<Entry>, atoms: &mut Atoms) -> (Self, Vec<(Entry, EditConflict)>) {
-        let mut edits = Self::default();
+    pub fn replay(
+        settled: Vec<Entry>,
+        entries: Vec<Entry>,
+        atoms: &mut Atoms,
+    ) -> (Self, Vec<(Entry, EditConflict)>) {
+        let mut edits = Self {
+            settled,
+            ..Self::default()
+        };
         let mut conflicts = Vec::new();
         for entry in entries {
             match apply_all(&entry.changes, atoms) {
@@ -266,10 +276,22 @@ impl Edits {
         (edits, conflicts)
     }
 
-    /// Everything that was done, oldest first.
+    /// Everything that was done on the base model, oldest first.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What was done before the base model was made from the edited atoms (by refinement), oldest first. It counts as
+    /// hand work for ever but is no longer undone step by step.
+    #[must_use]
+    pub fn settled(&self) -> &[Entry] {
+        &self.settled
+    }
+
+    /// Everything that was ever done, oldest first.
+    pub fn history(&self) -> impl Iterator<Item = &Entry> {
+        self.settled.iter().chain(&self.entries)
     }
 
     /// Whether [`Self::undo`] would do something.
@@ -363,7 +385,7 @@ impl Edits {
     }
 
     /// Files an entry whose changes have been applied.
-    fn accept(&mut self, entry: Entry) {
+    pub(super) fn accept(&mut self, entry: Entry) {
         if let Some(number) = entry.undoes {
             self.undoable.retain(|&n| n != number);
             self.redoable.push(entry.number);
@@ -378,11 +400,13 @@ impl Edits {
     }
 
     fn by_number(&self, number: u64) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.number == number)
+        // Journals are in the order of their numbers, and undo asks for the last ones.
+        self.entries.iter().rfind(|entry| entry.number == number)
     }
 
     fn next_number(&self) -> u64 {
-        self.entries.last().map_or(1, |entry| entry.number + 1)
+        let last = self.entries.last().or(self.settled.last());
+        last.map_or(1, |entry| entry.number + 1)
     }
 
     /// How much was done by hand, net of what was undone.
@@ -391,7 +415,7 @@ impl Edits {
         let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
         let mut first_position: BTreeMap<AtomId, ([f64; 3], [f64; 3])> = BTreeMap::new();
         let mut first_species: BTreeMap<AtomId, (u16, u16)> = BTreeMap::new();
-        for change in self.entries.iter().flat_map(|entry| &entry.changes) {
+        for change in self.history().flat_map(|entry| &entry.changes) {
             match change {
                 Change::Add(atom) => {
                     if !removed.remove(&atom.id) {
@@ -428,7 +452,7 @@ impl Edits {
 }
 
 /// Applies changes in order, or none of them.
-fn apply_all(changes: &[Change], atoms: &mut Atoms) -> Result<(), EditConflict> {
+pub(super) fn apply_all(changes: &[Change], atoms: &mut Atoms) -> Result<(), EditConflict> {
     for (done, change) in changes.iter().enumerate() {
         if let Err(conflict) = change.apply(atoms) {
             for undone in changes[..done].iter().rev() {
@@ -575,7 +599,7 @@ mod tests {
             let lines: Vec<String> = edits.entries().iter().map(|e| serde_json::to_string(e).unwrap()).collect();
             let read: Vec<Entry> = lines.iter().map(|l| serde_json::from_str(l).unwrap()).collect();
             let mut replayed = base;
-            let (journal, conflicts) = Edits::replay(read, &mut replayed);
+            let (journal, conflicts) = Edits::replay(Vec::new(), read, &mut replayed);
             prop_assert!(conflicts.is_empty());
             prop_assert_eq!(&replayed.ids, &atoms.ids);
             prop_assert_eq!(&replayed.positions, &atoms.positions);

@@ -3,6 +3,7 @@
 //! A project is one JSON file, `name.aetlas`; arrays lie beside it in `name.aetlas-data/`. Every hand
 //! edit is appended to the session's journal the moment it is made ([`session`]) and is part of the project once saved.
 
+pub mod carry;
 pub mod edits;
 pub mod pipeline;
 pub mod report;

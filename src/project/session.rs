@@ -182,7 +182,8 @@ impl Session {
         }
         if let Some(model) = workspace.base_atoms.clone() {
             let mut atoms = (*model).clone();
-            let (edits, conflicts) = Edits::replay(entries, &mut atoms);
+            let settled = workspace.edits.settled().to_vec();
+            let (edits, conflicts) = Edits::replay(settled, entries, &mut atoms);
             for (entry, conflict) in &conflicts {
                 notes.push(format!(
                     "edit {} ({}) left out: {conflict}",

@@ -5,6 +5,7 @@
 //! file over the old one, and only then removes what nobody refers to: a kill at any moment leaves a project that
 //! opens.
 
+use super::carry::Unrepeated;
 use super::edits::{Edits, Entry};
 use super::workspace::{Project, Workspace};
 use crate::io::{IoError, write_atomically};
@@ -84,6 +85,10 @@ struct Stored {
     traced: Option<StoredTrace>,
     /// Journal entries at the time of saving.
     edits: Vec<Entry>,
+    /// Journal entries that the base model holds already.
+    settled_edits: Vec<Entry>,
+    /// Hand edits that a new trace could not take over.
+    unrepeated: Vec<Unrepeated>,
     comparison: Option<String>,
 }
 
@@ -192,6 +197,8 @@ pub fn save(workspace: &Workspace, path: &Path) -> Result<(), StoreError> {
         seconds: traced.seconds,
     });
     stored.edits = workspace.edits.entries().to_vec();
+    stored.settled_edits = workspace.edits.settled().to_vec();
+    stored.unrepeated.clone_from(&workspace.unrepeated);
     stored.comparison.clone_from(&workspace.comparison);
     let text = serde_json::to_string_pretty(&stored).map_err(|e| StoreError::format(path, &e))?;
     write_atomically(path, true, |out| out.write_all(text.as_bytes()))?;
@@ -325,7 +332,7 @@ pub fn open(path: &Path) -> Result<(Workspace, Vec<String>), StoreError> {
     workspace.truth = reader.read_json("truth")?.map(Arc::new);
     if let Some(base) = reader.read_json::<Atoms>("atoms")? {
         let mut atoms = base.clone();
-        let (edits, conflicts) = Edits::replay(stored.edits, &mut atoms);
+        let (edits, conflicts) = Edits::replay(stored.settled_edits, stored.edits, &mut atoms);
         for (entry, conflict) in conflicts {
             reader.notes.push(format!(
                 "edit {} ({}) left out: {conflict}",
@@ -335,6 +342,7 @@ pub fn open(path: &Path) -> Result<(Workspace, Vec<String>), StoreError> {
         workspace.base_atoms = Some(Arc::new(base));
         workspace.atoms = Some(Arc::new(atoms));
         workspace.edits = edits;
+        workspace.unrepeated = stored.unrepeated;
     }
     let notes = std::mem::take(&mut reader.notes);
     workspace.project = stored.project;

@@ -1,5 +1,6 @@
 //! The document in memory: the project file's content and the arrays it stands for.
 
+use super::carry::Unrepeated;
 use super::edits::Edits;
 use super::pipeline::Stage;
 use crate::analyze::{AnalyzeParams, Analyzed};
@@ -147,6 +148,8 @@ pub struct Workspace {
     pub atoms: Option<Arc<Atoms>>,
     /// The hand edits.
     pub edits: Edits,
+    /// Hand edits that the last trace could not take over, for someone to look at.
+    pub unrepeated: Vec<Unrepeated>,
     /// The analysis of `atoms` as they were then.
     pub analyzed: Option<Arc<Analyzed>>,
     /// The known truth, for simulated data.

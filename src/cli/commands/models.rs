@@ -99,6 +99,7 @@ pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
         atoms: Arc::new(input::load_atoms(&args.atoms)?),
         params: args.params,
         complete: args.complete,
+        held_edits: 0,
     };
     let ran = runner.run(job)?;
     let (atoms, notes, record) = pick(&ran.outputs, |output| match output {
@@ -106,6 +107,7 @@ pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
             atoms,
             notes,
             record,
+            ..
         } => Some((Arc::clone(atoms), notes.clone(), record.clone())),
         _ => None,
     })?;

@@ -167,7 +167,8 @@ fn threshold_ui(ui: &mut Ui, state: &AppState, traced: &Traced, actions: &mut Ac
     fact(ui, "At or above", format!("{} maxima", thousands(above)));
     if state.view.dragged_threshold.is_some() {
         let enabled = super::super::commands::can_run(state, Stage::Trace);
-        let tooltip = "Trace again with this threshold; the new atoms begin a new journal of hand edits";
+        let tooltip =
+            "Trace again with this threshold; the new atoms begin a new journal of hand edits";
         if button_with_reason(ui, "Trace with it", tooltip, true, &enabled) {
             actions.push(Action::ApplyThreshold(shown));
         }
