@@ -68,7 +68,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             params,
             record,
         } => {
-            workspace.volume = Some(Arc::new(outcome.volume.clone()));
+            workspace.volume = Some(Arc::clone(&outcome.volume));
             workspace.reconstructed = Some(outcome);
             workspace.project.parameters.reconstruct = params;
             finish(workspace, Stage::Reconstruct, record, "the volume changed");

@@ -52,8 +52,8 @@ pub struct PrepareParams {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub skip: Vec<Step>,
     /// Do every step that is not left out, whether the data needs it or not
-    #[arg(long = "all-steps", id = "all_steps")]
-    pub force: bool,
+    #[arg(long)]
+    pub all_steps: bool,
     /// How the background is carried on below the specimen
     #[arg(long, value_enum, default_value_t = Self::default().background_model)]
     pub background_model: BackgroundModel,
@@ -72,7 +72,7 @@ impl Default for PrepareParams {
     fn default() -> Self {
         Self {
             skip: Vec::new(),
-            force: false,
+            all_steps: false,
             background_model: BackgroundModel::Auto,
             dilation_px: 3,
             clamp: false,
@@ -287,7 +287,7 @@ impl Work {
             params.background_model,
         );
         self.notes.push(verdict.note);
-        self.subtract = verdict.needed || params.force;
+        self.subtract = verdict.needed || params.all_steps;
         if !self.subtract {
             return Ok(());
         }
@@ -356,7 +356,7 @@ impl Work {
         let found = align::measure(&self.flat, &specimens, &noise, &series.angles, monitor)?;
         let limit = ALIGNED_PX.max(ALIGNED_ERRORS * found.noise_px);
         let scatter = found.rms_x_px.max(found.rms_y_px);
-        self.align = params.force || scatter > limit;
+        self.align = params.all_steps || scatter > limit;
         let measured = format!(
             "the tilts scatter by {:.2} px across and {:.2} px along the tilt axis",
             found.rms_x_px, found.rms_y_px

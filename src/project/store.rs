@@ -307,7 +307,7 @@ pub fn open(path: &Path) -> Result<(Workspace, Vec<String>), StoreError> {
     }
     if let (Some(run), Some(volume)) = (stored.reconstructed, &workspace.volume) {
         workspace.reconstructed = Some(Arc::new(Reconstructed {
-            volume: (**volume).clone(),
+            volume: Arc::clone(volume),
             iterations: run.iterations,
             r1: run.r1,
             r1_per_tilt: run.r1_per_tilt,

@@ -7,6 +7,7 @@ use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
 pub use crate::preprocess::PrepareParams;
 use crate::reconstruct::{ReconstructParams, Reconstructed};
+use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub struct Sources {
 }
 
 /// Every stage's parameters.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parameters {
     /// Background and alignment.
@@ -37,8 +38,25 @@ pub struct Parameters {
     pub reconstruct: ReconstructParams,
     /// Tracing.
     pub trace: TraceParams,
+    /// Refinement against the tilts.
+    pub refine: RefineParams,
+    /// Whether refinement also adds and removes atoms.
+    pub complete: bool,
     /// Structure analysis.
     pub analyze: AnalyzeParams,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            prepare: PrepareParams::default(),
+            reconstruct: ReconstructParams::default(),
+            trace: TraceParams::default(),
+            refine: RefineParams::default(),
+            complete: true,
+            analyze: AnalyzeParams::default(),
+        }
+    }
 }
 
 /// What one run of a stage did.

@@ -111,7 +111,7 @@ pub struct Iteration {
 #[derive(Debug, Clone)]
 pub struct Reconstructed {
     /// The volume.
-    pub volume: Volume,
+    pub volume: Arc<Volume>,
     /// What each iteration reported.
     pub iterations: Vec<Iteration>,
     /// R1 of the final volume (mean over fitted tilts).

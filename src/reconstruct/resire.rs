@@ -304,7 +304,7 @@ impl Resire {
             volume.data = crate::numeric::gaussian::gaussian_blur(&volume.data, sigma_vox);
         }
         Ok(Reconstructed {
-            volume,
+            volume: Arc::new(volume),
             iterations,
             r1: self.mean_r(&r, true).unwrap_or(f64::NAN),
             r_free: self.mean_r(&r, false),

@@ -10,6 +10,7 @@ use crate::project::Stage;
 use crate::project::workspace::PrepareParams;
 use crate::reconstruct::ReconstructParams;
 use crate::trace::TraceParams;
+use crate::trace::refine::RefineParams;
 use std::path::PathBuf;
 
 /// One wish of the user.
@@ -43,6 +44,12 @@ pub enum Action {
     View(ViewChange),
     /// Change parameters.
     SetPrepare(PrepareParams),
+    /// Parameters of the refinement.
+    SetRefine(RefineParams),
+    /// Whether refinement also adds and removes atoms.
+    SetComplete(bool),
+    /// Refine the model against the tilts.
+    Refine,
     /// Change parameters.
     SetReconstruct(ReconstructParams),
     /// Change parameters.

@@ -163,6 +163,20 @@ fn can_redo(state: &AppState) -> Enabled {
     need(state.workspace.edits.can_redo(), "nothing to redo")
 }
 
+/// Whether the model can be refined against the tilts now.
+///
+/// # Errors
+/// Why not, in words.
+pub fn can_refine(state: &AppState) -> Enabled {
+    has_atoms(state)?;
+    has_series(state)?;
+    let series = state.workspace.best_series();
+    need(
+        series.is_some_and(|series| series.pixel_size.is_some()),
+        "needs the pixel size",
+    )
+}
+
 /// Whether a stage can run now.
 ///
 /// # Errors

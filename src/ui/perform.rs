@@ -186,6 +186,12 @@ impl App {
                     .state
                     .toast(Severity::Warning, format!("{}: {why}", stage.name())),
             },
+            Action::Refine => match refine_job(&self.state) {
+                Ok(job) => self.submit(job),
+                Err(why) => self
+                    .state
+                    .toast(Severity::Warning, format!("Refine: {why}")),
+            },
             Action::Resume => match resume_job(&self.state) {
                 Ok(job) => self.submit(job),
                 Err(why) => self.state.toast(Severity::Warning, why),
@@ -229,6 +235,8 @@ impl App {
             Action::SetPrepare(params) => parameters.prepare = params,
             Action::SetReconstruct(params) => parameters.reconstruct = params,
             Action::SetTrace(params) => parameters.trace = params,
+            Action::SetRefine(params) => parameters.refine = params,
+            Action::SetComplete(complete) => parameters.complete = complete,
             Action::SetAnalyze(params) => parameters.analyze = params,
             Action::ApplyThreshold(threshold) => {
                 parameters.trace.threshold = Some(threshold);
@@ -592,6 +600,18 @@ fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
         Stage::Series | Stage::Correct | Stage::Report => {
             return Err("is not a stage that runs".to_owned());
         }
+    })
+}
+
+fn refine_job(state: &AppState) -> Result<Job, String> {
+    super::commands::can_refine(state)?;
+    let workspace = &state.workspace;
+    Ok(Job::Refine {
+        series: Arc::clone(workspace.best_series().ok_or("needs a tilt series")?),
+        atoms: Arc::clone(workspace.atoms.as_ref().ok_or("needs atoms")?),
+        params: workspace.project.parameters.refine.clone(),
+        complete: workspace.project.parameters.complete,
+        held_edits: workspace.edits.entries().len(),
     })
 }
 

@@ -1,8 +1,8 @@
 //! The commands themselves, in the order of the menus.
 
 use super::{
-    Command, Menu, always, can_auto, can_redo, can_run, can_undo, has_analysis, has_atoms,
-    has_document, has_doubts, has_job, has_pair, has_selection, has_series, has_volume,
+    Command, Menu, always, can_auto, can_redo, can_refine, can_run, can_undo, has_analysis,
+    has_atoms, has_document, has_doubts, has_job, has_pair, has_selection, has_series, has_volume,
 };
 use crate::monitor::Stopped;
 use crate::project::Stage;
@@ -450,6 +450,15 @@ pub static COMMANDS: &[Command] = &[
         [],
         |s| can_run(s, Stage::Trace),
         |_| Action::RunStage(Stage::Trace)
+    ),
+    command!(
+        Run,
+        "refine",
+        "Refine",
+        "Refine the atoms' positions against the measured tilts, and add and remove atoms where these leave no doubt",
+        [],
+        can_refine,
+        |_| Action::Refine
     ),
     command!(
         Run,

@@ -1,6 +1,7 @@
 //! Structure analysis: parameters, colours, slab maps and the numbers.
 
 use super::correct::column_name;
+use super::form::Form;
 use super::params::{self, Help, Number};
 use super::{command_button, fact, name_cell, run_row, section};
 use crate::analyze::{AnalyzeParams, Analyzed};
@@ -12,6 +13,8 @@ use eframe::egui::{self, Ui};
 use std::sync::LazyLock;
 
 static HELP: LazyLock<Help> = LazyLock::new(Help::of::<AnalyzeParams>);
+static REST: LazyLock<Form<AnalyzeParams>> =
+    LazyLock::new(|| Form::without(&["cutoff", "boo_threshold", "oxygen_volume", "slab", "host"]));
 
 /// View state of the panel.
 #[derive(Default)]
@@ -127,90 +130,13 @@ fn usual_ui(ui: &mut Ui, params: &mut AnalyzeParams, analyzed: Option<&Analyzed>
 }
 
 fn rest_ui(ui: &mut Ui, params: &mut AnalyzeParams) -> bool {
-    let default = AnalyzeParams::default();
     let mut host = params.host.clone().unwrap_or_default();
-    let mut changed = params::text(ui, "Host species", HELP.text("host"), &mut host, "");
+    let changed = params::text(ui, "Host species", HELP.text("host"), &mut host, "");
     if changed {
         let host = host.trim();
         params.host = (!host.is_empty()).then(|| host.to_owned());
     }
-    let rows: [(&str, &str, &mut f64, f64, Number); 8] = [
-        (
-            "PDF range",
-            "pdf_range",
-            &mut params.pdf_range,
-            default.pdf_range,
-            angstrom(1.0..=200.0),
-        ),
-        (
-            "PDF bin",
-            "pdf_bin",
-            &mut params.pdf_bin,
-            default.pdf_bin,
-            angstrom(0.001..=1.0),
-        ),
-        (
-            "PDF smoothing",
-            "pdf_smoothing",
-            &mut params.pdf_smoothing,
-            default.pdf_smoothing,
-            angstrom(0.0..=5.0),
-        ),
-        (
-            "Max. distortion",
-            "max_distortion",
-            &mut params.max_distortion,
-            default.max_distortion,
-            Number {
-                range: 0.0..=5.0,
-                speed: 0.001,
-                digits: 3,
-                unit: "",
-            },
-        ),
-        (
-            "Sliver volume",
-            "sliver_volume",
-            &mut params.sliver_volume,
-            default.sliver_volume,
-            Number {
-                range: 0.0..=100.0,
-                speed: 0.01,
-                digits: 2,
-                unit: "Å³",
-            },
-        ),
-        (
-            "Map blur σ",
-            "map_sigma",
-            &mut params.map_sigma,
-            default.map_sigma,
-            angstrom(0.1..=20.0),
-        ),
-        (
-            "PTM RMSD",
-            "ptm_rmsd",
-            &mut params.ptm_rmsd,
-            default.ptm_rmsd,
-            Number {
-                range: 0.0..=1.0,
-                speed: 0.001,
-                digits: 3,
-                unit: "",
-            },
-        ),
-        (
-            "Void radius",
-            "void_radius",
-            &mut params.void_radius,
-            default.void_radius,
-            angstrom(0.5..=20.0),
-        ),
-    ];
-    for (name, field, value, default, number) in rows {
-        changed |= params::real(ui, name, HELP.text(field), value, default, number);
-    }
-    changed
+    changed | REST.ui(ui, params)
 }
 
 fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {

@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod correct;
+pub mod form;
 pub mod jobs;
 pub mod params;
 pub mod prepare;
@@ -180,6 +181,10 @@ pub fn run_row(ui: &mut Ui, state: &AppState, stage: Stage, done: bool, actions:
 /// The stage a running job is in: its own, or the one its current phase is named after.
 #[must_use]
 pub fn running_stage(phase: &str, title: &str) -> Option<Stage> {
+    // Refinement makes the traced atoms better.
+    if phase == "Refine" || title == "Refine" {
+        return Some(Stage::Trace);
+    }
     let starts = |stage: &Stage| {
         let name = stage.name().to_lowercase();
         phase.to_lowercase().starts_with(&name)

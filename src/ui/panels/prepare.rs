@@ -1,10 +1,15 @@
 //! Background and alignment.
 
+use super::form::Form;
 use super::{fact, run_row, section};
+use crate::preprocess::PrepareParams;
 use crate::project::Stage;
-use crate::ui::actions::Actions;
+use crate::ui::actions::{Action, Actions};
 use crate::ui::state::AppState;
 use eframe::egui::Ui;
+use std::sync::LazyLock;
+
+static FORM: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::without(&[]));
 
 /// Draws the panel.
 pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
@@ -25,6 +30,11 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
                 "as read"
             },
         );
+    }
+    section(ui, "Parameters");
+    let mut params = workspace.project.parameters.prepare.clone();
+    if FORM.ui(ui, &mut params) {
+        actions.push(Action::SetPrepare(params));
     }
     section(ui, "Run");
     run_row(

@@ -1,9 +1,10 @@
 //! RESIRE: forecast, parameters, run, and the fit of each tilt.
 
+use super::form::Form;
 use super::params::{self, Help, Number};
 use super::{button_with_reason, command_button, fact, run_row, section};
 use crate::project::Stage;
-use crate::reconstruct::{Engine, Projector, ReconstructParams, memory_needed, volume_size};
+use crate::reconstruct::{Projector, ReconstructParams, memory_needed, volume_size};
 use crate::ui::actions::{Action, Actions};
 use crate::ui::perform::resumable;
 use crate::ui::state::{AppState, TiltPicture};
@@ -11,6 +12,8 @@ use eframe::egui::{self, Ui};
 use std::sync::{Arc, LazyLock};
 
 static HELP: LazyLock<Help> = LazyLock::new(Help::of::<ReconstructParams>);
+static REST: LazyLock<Form<ReconstructParams>> =
+    LazyLock::new(|| Form::without(&["iterations", "projector", "no_positivity", "leave_out"]));
 
 /// View state of the panel.
 #[derive(Default)]
@@ -27,7 +30,8 @@ impl ReconstructPanel {
         let mut changed = usual_ui(ui, &mut params);
         ui.checkbox(&mut self.all, "All parameters");
         if self.all {
-            changed |= rest_ui(ui, state, &mut params);
+            changed |= REST.ui(ui, &mut params);
+            changed |= size_ui(ui, state, &mut params);
         }
         if changed {
             actions.push(Action::SetReconstruct(params));
@@ -138,70 +142,6 @@ fn usual_ui(ui: &mut Ui, params: &mut ReconstructParams) -> bool {
         params.leave_out = leave_out.map(|k| k.round() as usize);
         changed = true;
     }
-    changed
-}
-
-fn rest_ui(ui: &mut Ui, state: &AppState, params: &mut ReconstructParams) -> bool {
-    let default = ReconstructParams::default();
-    let mut changed = params::real(
-        ui,
-        "Step",
-        HELP.text("step"),
-        &mut params.step,
-        default.step,
-        Number {
-            range: 0.1..=3.0,
-            speed: 0.01,
-            digits: 2,
-            unit: "",
-        },
-    );
-    changed |= params::flag(
-        ui,
-        "Accelerated",
-        HELP.text("accelerated"),
-        &mut params.accelerated,
-        default.accelerated,
-    );
-    changed |= params::real(
-        ui,
-        "Oversampling",
-        HELP.text("oversampling"),
-        &mut params.oversampling,
-        default.oversampling,
-        Number {
-            range: 1.0..=8.0,
-            speed: 0.05,
-            digits: 1,
-            unit: "×",
-        },
-    );
-    changed |= params::real(
-        ui,
-        "Smoothing",
-        HELP.text("smoothing"),
-        &mut params.smoothing,
-        default.smoothing,
-        Number {
-            range: 0.0..=5.0,
-            speed: 0.01,
-            digits: 2,
-            unit: "Å",
-        },
-    );
-    changed |= params::choice(
-        ui,
-        "Engine",
-        HELP.text("engine"),
-        &mut params.engine,
-        default.engine,
-        &[
-            (Engine::Auto, "automatic"),
-            (Engine::Cpu, "CPU"),
-            (Engine::Gpu, "GPU"),
-        ],
-    );
-    changed |= size_ui(ui, state, params);
     changed
 }
 

@@ -1,8 +1,10 @@
 //! Atoms from the volume: parameters, the intensity histogram with its threshold, and what was rejected why.
 
+use super::form::Form;
 use super::params::{self, Help, Number};
-use super::{button_with_reason, fact, run_row, section, thousands};
+use super::{button_with_reason, command_button, fact, run_row, section, thousands};
 use crate::project::Stage;
+use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced, Verdict};
 use crate::ui::actions::{Action, Actions};
 use crate::ui::embed::Views;
@@ -12,11 +14,22 @@ use eframe::egui::Ui;
 use std::sync::LazyLock;
 
 static HELP: LazyLock<Help> = LazyLock::new(Help::of::<TraceParams>);
+static REST: LazyLock<Form<TraceParams>> = LazyLock::new(|| {
+    Form::without(&[
+        "min_distance",
+        "box_size",
+        "threshold",
+        "species",
+        "species_names",
+    ])
+});
+static REFINE: LazyLock<Form<RefineParams>> = LazyLock::new(|| Form::without(&[]));
 
 /// View state of the panel.
 #[derive(Default)]
 pub struct TracePanel {
     all: bool,
+    all_of_refinement: bool,
 }
 
 impl TracePanel {
@@ -47,7 +60,7 @@ impl TracePanel {
         let mut changed = usual_ui(ui, &mut params, workspace.traced.as_deref());
         ui.checkbox(&mut self.all, "All parameters");
         if self.all {
-            changed |= rest_ui(ui, &mut params);
+            changed |= REST.ui(ui, &mut params);
         }
         if changed {
             actions.push(Action::SetTrace(params));
@@ -61,6 +74,29 @@ impl TracePanel {
             }
             threshold_ui(ui, state, traced, actions);
             verdicts_ui(ui, traced);
+        }
+        self.refine_ui(ui, state, actions);
+    }
+
+    fn refine_ui(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+        section(ui, "Refine against the tilts");
+        let parameters = &state.workspace.project.parameters;
+        let mut complete = parameters.complete;
+        let help = "Also add atoms where the residual of the tilts asks for one, and remove those it denies";
+        if params::flag(ui, "Add and remove", help, &mut complete, true) {
+            actions.push(Action::SetComplete(complete));
+        }
+        ui.checkbox(&mut self.all_of_refinement, "All parameters of refinement");
+        if self.all_of_refinement {
+            let mut params = parameters.refine.clone();
+            if REFINE.ui(ui, &mut params) {
+                actions.push(Action::SetRefine(params));
+            }
+        }
+        command_button(ui, state, actions, "refine");
+        let record = state.workspace.record(Stage::Trace);
+        if let Some(r1) = record.and_then(|record| record.r1) {
+            fact(ui, "R1 of the model", format!("{r1:.4}"));
         }
     }
 }
@@ -130,32 +166,6 @@ fn usual_ui(ui: &mut Ui, params: &mut TraceParams, traced: Option<&Traced>) -> b
     changed
 }
 
-fn rest_ui(ui: &mut Ui, params: &mut TraceParams) -> bool {
-    let default = TraceParams::default();
-    let mut changed = params::whole(
-        ui,
-        "Up-sampling",
-        HELP.text("upsample"),
-        &mut params.upsample,
-        default.upsample,
-        1..=8,
-    );
-    changed |= params::real(
-        ui,
-        "Smoothing",
-        HELP.text("smoothing"),
-        &mut params.smoothing,
-        default.smoothing,
-        Number {
-            range: 0.0..=5.0,
-            speed: 0.01,
-            digits: 2,
-            unit: "Å",
-        },
-    );
-    changed
-}
-
 fn threshold_ui(ui: &mut Ui, state: &AppState, traced: &Traced, actions: &mut Actions) {
     let shown = state.view.dragged_threshold.unwrap_or(traced.threshold);
     let above = traced
@@ -167,8 +177,7 @@ fn threshold_ui(ui: &mut Ui, state: &AppState, traced: &Traced, actions: &mut Ac
     fact(ui, "At or above", format!("{} maxima", thousands(above)));
     if state.view.dragged_threshold.is_some() {
         let enabled = super::super::commands::can_run(state, Stage::Trace);
-        let tooltip =
-            "Trace again with this threshold; the new atoms begin a new journal of hand edits";
+        let tooltip = "Trace again with this threshold; hand edits are made again on the new atoms";
         if button_with_reason(ui, "Trace with it", tooltip, true, &enabled) {
             actions.push(Action::ApplyThreshold(shown));
         }
