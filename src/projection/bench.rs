@@ -4,7 +4,9 @@
 //! direction. The limit is a stream of fused multiply-adds over a buffer that stays in the second cache, with the same
 //! threads: load, multiply-add, store, as every sample must do at least once.
 
+use super::aligned::Aligned;
 use super::linear::{LinearProjector, vector_name};
+use super::simd::{Kernel, Vector, dispatch};
 use crate::model::EulerAngles;
 use crate::monitor::{Monitor, Stopped};
 use rayon::prelude::*;
@@ -48,20 +50,20 @@ pub fn bench(
         })
         .collect();
     let projector = LinearProjector::new(shape, [shape[0], shape[1]], &angles);
-    let mut volume = projector.new_volume();
-    volume
-        .0
-        .par_iter_mut()
-        .enumerate()
-        .for_each(|(at, v)| *v = 1.0 + (at % 7) as f32);
+    let mut volume = projector.ones();
     let mut images = projector.new_images();
     let mut seconds = Vec::with_capacity(iterations);
+    // Small enough that the volume stays full: empty tiles are skipped.
+    let step = 1e-3 / (tilts.max(1) * shape[0].max(shape[2])) as f32;
     // The first pass only brings the pages in.
     for pass in 0..=iterations.max(1) {
         let started = Instant::now();
         projector.forward(&volume, &mut images, monitor)?;
-        projector.adjoint(&images, &mut volume, monitor)?;
-        volume.0.par_iter_mut().for_each(|v| *v = v.min(8.0));
+        projector.adjoint_into(&images, &mut volume, monitor, |_, voxels, sum| {
+            for (voxel, sum) in voxels.iter_mut().zip(sum) {
+                *voxel = (*voxel - step * sum).max(0.0);
+            }
+        })?;
         if pass > 0 {
             seconds.push(started.elapsed().as_secs_f64());
             monitor.progress(pass, iterations);
@@ -90,13 +92,18 @@ const ROUNDS: usize = 2000;
 
 struct Stream<'a>(&'a mut [f32]);
 
-impl super::linear::Kernel for Stream<'_> {
+impl Kernel for Stream<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector>(self) {
+        let addend = V::splat(1e-3);
         for round in 0..ROUNDS {
-            let factor = 1.0 - round as f32 * 1e-9;
-            for value in self.0.iter_mut() {
-                *value = value.mul_add(factor, 1e-3);
+            let factor = V::splat(1.0 - round as f32 * 1e-9);
+            for values in self.0.chunks_exact_mut(4 * V::WIDTH) {
+                for i in 0..4 {
+                    V::load(values, i * V::WIDTH)
+                        .mul_add(factor, addend)
+                        .store(values, i * V::WIDTH);
+                }
             }
         }
     }
@@ -111,8 +118,9 @@ fn limit(threads: usize) -> f64 {
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|thread| {
-                    let mut buffer = vec![thread as f32; LEN];
-                    super::linear::dispatch(Stream(&mut buffer));
+                    let mut buffer = Aligned::zeros(LEN);
+                    buffer.fill(thread as f32);
+                    dispatch(Stream(&mut buffer));
                     buffer[LEN / 2]
                 })
                 .sum();

@@ -174,11 +174,12 @@ pub fn volume_size(series: &TiltSeries, params: &ReconstructParams) -> [usize; 3
     }
 }
 
-/// Host memory the iterations take, bytes: volume, gradient (and momentum), measured images and residuals.
+/// Host memory the iterations take, bytes: volume, its copies for start and result, with momentum the point ahead and
+/// the gradient, measured images and residuals.
 #[must_use]
 pub fn memory_needed(series: &TiltSeries, params: &ReconstructParams) -> u64 {
     let [x, y, z] = volume_size(series, params).map(|n| n as u64);
-    let volumes = if params.accelerated { 5 } else { 4 };
+    let volumes = if params.accelerated { 5 } else { 3 };
     let images: u64 = series.images.len() as u64;
     4 * (volumes * x * y * z + 3 * images)
 }

@@ -27,7 +27,8 @@ pub struct Resire {
     /// With momentum: the point the gradient is taken at, and the momentum's weight.
     ahead: Option<WorkVolume>,
     momentum: f64,
-    gradient: WorkVolume,
+    /// With momentum; a plain step takes the gradient as it is made.
+    gradient: Option<WorkVolume>,
     residual: WorkImages,
     last_objective: f64,
     number: usize,
@@ -51,15 +52,7 @@ impl Resire {
         let [x, y] = used.image_size();
         let size = super::volume_size(&used, params);
         let projector = LinearProjector::new(size, [x, y], &used.angles);
-        let mut measured = projector.new_images();
-        projector.for_rows_mut(&mut measured, |tilt, x, row| {
-            for (pixel, value) in row
-                .iter_mut()
-                .zip(used.images.slice(ndarray::s![tilt, x, ..]))
-            {
-                *pixel = *value;
-            }
-        });
+        let measured = projector.load_images(&used.images.view());
         let totals = (0..used.len())
             .map(|tilt| used.image(tilt).iter().map(|v| f64::from(v.abs())).sum())
             .collect();
@@ -80,10 +73,10 @@ impl Resire {
         let volume =
             start.map_or_else(|| Ok(projector.new_volume()), |v| load(v, "start volume"))?;
         let support = support
-            .map(|v| load(v, "support").map(|work| work.0.iter().map(|&v| v > 0.0).collect()))
+            .map(|v| load(v, "support").map(|work| work.values().iter().map(|&v| v > 0.0).collect()))
             .transpose()?;
         let mut this = Self {
-            gradient: projector.new_volume(),
+            gradient: params.accelerated.then(|| projector.new_volume()),
             residual: projector.new_images(),
             ahead: params.accelerated.then(|| volume.clone()),
             momentum: 1.0,
@@ -108,19 +101,13 @@ impl Resire {
     /// `1 / max(Σ Πᵀ Π 1)`: for a volume as deep as the image is wide this is the paper's `1/(n N)`; it also holds
     /// where rays are longer, in volumes wider than the image.
     fn largest_curvature(&mut self, monitor: &Monitor) -> Result<f32, Stopped> {
-        self.gradient.0.fill(1.0);
         self.projector
-            .forward(&self.gradient, &mut self.residual, monitor)?;
-        let fitted = &self.fitted;
+            .forward(&self.projector.ones(), &mut self.residual, monitor)?;
+        self.projector.keep(&mut self.residual, &self.fitted);
+        let mut curvature = self.projector.new_volume();
         self.projector
-            .for_rows_mut(&mut self.residual, |tilt, _, row| {
-                if !fitted[tilt] {
-                    row.fill(0.0);
-                }
-            });
-        self.projector
-            .adjoint(&self.residual, &mut self.gradient, monitor)?;
-        let largest = self.gradient.0.iter().copied().fold(0.0f32, f32::max);
+            .adjoint(&self.residual, &mut curvature, monitor)?;
+        let largest = curvature.values().iter().copied().fold(0.0f32, f32::max);
         Ok(if largest > 0.0 { 1.0 / largest } else { 0.0 })
     }
 
@@ -134,48 +121,20 @@ impl Resire {
     fn compare(&mut self, monitor: &Monitor) -> Result<(Vec<f64>, f64), Stopped> {
         let point = self.ahead.as_ref().unwrap_or(&self.volume);
         self.projector.forward(point, &mut self.residual, monitor)?;
-        let (measured, projector, fitted) = (&self.measured, &self.projector, &self.fitted);
-        let sums: Vec<std::sync::Mutex<(f64, f64)>> = (0..projector.tilts())
-            .map(|_| std::sync::Mutex::default())
-            .collect();
-        let rows: Vec<Vec<&[f32]>> = (0..projector.tilts())
-            .map(|tilt| projector.rows(measured, tilt).collect())
-            .collect();
-        projector.for_rows_mut(&mut self.residual, |tilt, x, row| {
-            let (mut absolute, mut squares) = (0.0f64, 0.0f64);
-            for (pixel, &measured) in row.iter_mut().zip(rows[tilt][x]) {
-                *pixel -= measured;
-                absolute += f64::from(pixel.abs());
-                squares += f64::from(*pixel) * f64::from(*pixel);
-            }
-            if !fitted[tilt] {
-                row.fill(0.0);
-            }
-            // Rows of one tilt come from one thread, in order: the sums are the same for any number of threads.
-            let mut sum = sums[tilt]
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            sum.0 += absolute;
-            sum.1 += squares;
-        });
-        let sums: Vec<(f64, f64)> = sums
-            .into_iter()
-            .map(|sum| {
-                sum.into_inner()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-            })
-            .collect();
-        let r: Vec<f64> = sums
+        let misfits = self
+            .projector
+            .subtract(&mut self.residual, &self.measured, &self.fitted);
+        let r: Vec<f64> = misfits
             .iter()
             .zip(&self.totals)
-            .map(|(sum, total)| sum.0 / total.max(f64::MIN_POSITIVE))
+            .map(|(misfit, total)| misfit.absolute / total.max(f64::MIN_POSITIVE))
             .collect();
         let objective = 0.5
-            * sums
+            * misfits
                 .iter()
-                .zip(fitted)
+                .zip(&self.fitted)
                 .filter(|(_, fitted)| **fitted)
-                .map(|(sum, _)| sum.1)
+                .map(|(misfit, _)| misfit.squares)
                 .sum::<f64>();
         Ok((r, objective))
     }
@@ -193,11 +152,9 @@ impl Resire {
     /// One iteration.
     ///
     /// # Errors
-    /// A stop; the volume is then as it was before this step.
+    /// A stop; unless the work is abandoned, the volume is then as it was before this step.
     pub fn step(&mut self, monitor: &Monitor) -> Result<Iteration, Stopped> {
         let (r, objective) = self.compare(monitor)?;
-        self.projector
-            .adjoint(&self.residual, &mut self.gradient, monitor)?;
         if self.ahead.is_none() && objective > self.last_objective * 1.000_001 {
             self.gain *= 0.5;
             monitor.warn("the objective rose: the step was halved");
@@ -207,16 +164,17 @@ impl Resire {
         let support = self.support.as_deref();
         let allowed = |at: usize| support.is_none_or(|s| s[at]);
         let clamp = move |value: f32| if positivity { value.max(0.0) } else { value };
-        if let Some(ahead) = &mut self.ahead {
+        if let (Some(ahead), Some(gradient)) = (&mut self.ahead, &mut self.gradient) {
+            self.projector.adjoint(&self.residual, gradient, monitor)?;
             // O'Donoghue & Candès: momentum pointing uphill is dropped.
             let next = (1.0 + (1.0 + 4.0 * self.momentum * self.momentum).sqrt()) / 2.0;
             let beta = ((self.momentum - 1.0) / next) as f32;
             let uphill: Vec<f64> = self
                 .volume
-                .0
+                .values()
                 .par_chunks(1 << 16)
-                .zip(ahead.0.par_chunks(1 << 16))
-                .zip(self.gradient.0.par_chunks(1 << 16))
+                .zip(ahead.values().par_chunks(1 << 16))
+                .zip(gradient.values().par_chunks(1 << 16))
                 .enumerate()
                 .map(|(chunk, ((old, ahead), gradient))| {
                     let mut sum = 0.0f64;
@@ -235,10 +193,10 @@ impl Resire {
             let beta = if restart { 0.0 } else { beta };
             self.momentum = if restart { 1.0 } else { next };
             self.volume
-                .0
+                .values_mut()
                 .par_chunks_mut(1 << 16)
-                .zip(ahead.0.par_chunks_mut(1 << 16))
-                .zip(self.gradient.0.par_chunks(1 << 16))
+                .zip(ahead.values_mut().par_chunks_mut(1 << 16))
+                .zip(gradient.values().par_chunks(1 << 16))
                 .enumerate()
                 .for_each(|(chunk, ((old, ahead), gradient))| {
                     for at in 0..old.len() {
@@ -252,20 +210,23 @@ impl Resire {
                     }
                 });
         } else {
-            self.volume
-                .0
-                .par_chunks_mut(1 << 16)
-                .zip(self.gradient.0.par_chunks(1 << 16))
-                .enumerate()
-                .for_each(|(chunk, (volume, gradient))| {
-                    for at in 0..volume.len() {
-                        volume[at] = if allowed((chunk << 16) + at) {
-                            clamp(volume[at] - step * gradient[at])
-                        } else {
-                            0.0
-                        };
+            let take = |at: usize, volume: &mut [f32], gradient: &[f32]| {
+                if support.is_none() {
+                    for (value, gradient) in volume.iter_mut().zip(gradient) {
+                        *value = clamp(*value - step * gradient);
                     }
-                });
+                    return;
+                }
+                for (place, (value, gradient)) in volume.iter_mut().zip(gradient).enumerate() {
+                    *value = if allowed(at + place) {
+                        clamp(*value - step * gradient)
+                    } else {
+                        0.0
+                    };
+                }
+            };
+            self.projector
+                .adjoint_into(&self.residual, &mut self.volume, monitor, take)?;
         }
         self.last_objective = objective;
         self.number += 1;
@@ -297,6 +258,7 @@ impl Resire {
         monitor: &Monitor,
     ) -> Result<Reconstructed, Stopped> {
         self.ahead = None;
+        self.gradient = None;
         let (r, _) = self.compare(monitor)?;
         let mut volume = self.volume();
         if self.params.smoothing > 0.0 {
