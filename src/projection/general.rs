@@ -49,7 +49,11 @@ impl View<'_> {
     fn line(&self, x: usize, z: usize) -> Line {
         let r = self.rotation;
         let center = self.layout.volume_size.map(|n| center_index(n) as f64);
-        let d = [x as f64 - center[0], -center[1] - self.layout.volume_y as f64, z as f64 - center[2]];
+        let d = [
+            x as f64 - center[0],
+            -center[1] - self.layout.volume_y as f64,
+            z as f64 - center[2],
+        ];
         let before = [MARGIN, self.layout.image_y];
         let start = [0, 1].map(|axis| {
             r[axis][0] * d[0]

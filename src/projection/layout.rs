@@ -269,7 +269,8 @@ impl Layout {
     pub(super) fn load_images(&self, data: &ArrayView3<f32>) -> WorkImages {
         let mut work = self.new_images();
         for slab in self.slabs() {
-            let images = &mut work.0[self.all_rows() * slab.start..][..self.all_rows() * slab.len()];
+            let images =
+                &mut work.0[self.all_rows() * slab.start..][..self.all_rows() * slab.len()];
             for (row, values) in images.chunks_mut(slab.len()).enumerate() {
                 let (tilt, x) = (row / self.rows(), row % self.rows());
                 if (MARGIN..MARGIN + self.image_size[0]).contains(&x) {

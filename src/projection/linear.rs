@@ -137,7 +137,8 @@ impl LinearProjector {
             .enumerate()
             .try_for_each(|(slab, images)| {
                 let ys = layout.slab(slab);
-                let columns = &volume.0[layout.columns() * ys.start..][..layout.columns() * ys.len()];
+                let columns =
+                    &volume.0[layout.columns() * ys.start..][..layout.columns() * ys.len()];
                 images
                     .par_chunks_mut((layout.rows() * ys.len() * group).max(1))
                     .enumerate()
@@ -241,7 +242,8 @@ impl LinearProjector {
             .try_for_each(|(slab, volume)| {
                 let ys = layout.slab(slab);
                 let slab_at = layout.columns() * ys.start;
-                let images = &images.0[layout.all_rows() * ys.start..][..layout.all_rows() * ys.len()];
+                let images =
+                    &images.0[layout.all_rows() * ys.start..][..layout.all_rows() * ys.len()];
                 volume
                     .par_chunks_mut(TILE * depth * ys.len())
                     .enumerate()
@@ -360,7 +362,10 @@ impl LinearProjector {
     /// Zeroes the images of the tilts that are not `kept`.
     pub fn keep(&self, images: &mut WorkImages, kept: &[bool]) {
         let layout = &self.layout;
-        for slab in images.0.chunks_mut((layout.all_rows() * layout.slab_y).max(1)) {
+        for slab in images
+            .0
+            .chunks_mut((layout.all_rows() * layout.slab_y).max(1))
+        {
             let len = slab.len() / layout.tilts;
             for (image, kept) in slab.chunks_mut(len).zip(kept) {
                 if !kept {
@@ -387,7 +392,10 @@ struct Subtract<'a> {
 impl Kernel for Subtract<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let blocks = self.image.chunks_mut(BLOCK).zip(self.measured.chunks(BLOCK));
+        let blocks = self
+            .image
+            .chunks_mut(BLOCK)
+            .zip(self.measured.chunks(BLOCK));
         for (image, measured) in blocks {
             let mut absolute = [0.0f32; LANES];
             let mut squares = [0.0f32; LANES];

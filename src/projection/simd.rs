@@ -151,14 +151,28 @@ use std::arch::x86_64::{
 
 #[cfg(target_arch = "x86_64")]
 intrinsic_vector!(
-    Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps,
-    _mm512_sub_ps, |a, b, c| _mm512_fmadd_ps(a, b, c)
+    Avx512,
+    __m512,
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    |a, b, c| _mm512_fmadd_ps(a, b, c)
 );
 
 #[cfg(target_arch = "x86_64")]
 intrinsic_vector!(
-    Avx2, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps,
-    _mm256_sub_ps, |a, b, c| _mm256_fmadd_ps(a, b, c)
+    Avx2,
+    __m256,
+    8,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c)
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -168,8 +182,15 @@ use std::arch::aarch64::{
 
 #[cfg(target_arch = "aarch64")]
 intrinsic_vector!(
-    Neon, float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32,
-    vsubq_f32, |a, b, c| vfmaq_f32(c, a, b)
+    Neon,
+    float32x4_t,
+    4,
+    vdupq_n_f32,
+    vld1q_f32,
+    vst1q_f32,
+    vaddq_f32,
+    vsubq_f32,
+    |a, b, c| vfmaq_f32(c, a, b)
 );
 
 /// Instructions a kernel is run with: always such as this processor has.

@@ -75,8 +75,10 @@ impl SingleAxis {
                     size: [width, depth],
                 };
                 for tilt in &tilts {
-                    let mut sorted: Vec<(f32, u16)> =
-                        cells(&tile).map(|cell| offset(tilt, cell)).zip(0..).collect();
+                    let mut sorted: Vec<(f32, u16)> = cells(&tile)
+                        .map(|cell| offset(tilt, cell))
+                        .zip(0..)
+                        .collect();
                     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
                     let mut order = Order {
                         offset: [0.0; COLUMNS],
@@ -117,8 +119,10 @@ impl SingleAxis {
     #[inline(always)]
     fn start(&self, layout: &Layout, tile: &Tile, tilt: usize) -> Option<Start> {
         let Tilt { step, reach } = &self.tilts[tilt];
-        let from = |axis: usize, at: usize| at as f64 - center_index(layout.volume_size[axis]) as f64;
-        let first = step[0] * from(0, tile.at[0]) + step[1] * from(2, tile.at[1])
+        let from =
+            |axis: usize, at: usize| at as f64 - center_index(layout.volume_size[axis]) as f64;
+        let first = step[0] * from(0, tile.at[0])
+            + step[1] * from(2, tile.at[1])
             + (center_index(layout.image_size[0]) + MARGIN) as f64;
         let (low, high) = (first + reach[0], first + reach[1]);
         let image = [MARGIN, MARGIN + layout.image_size[0]].map(|x| x as f64);
@@ -182,7 +186,15 @@ impl Forward<'_> {
             };
             let order = self.geometry.order(tile, tilt);
             let image = &mut image[start.row * self.depth + y..];
-            spread::<V, N>(image, columns, self.depth, y, start.fraction, order, tile.columns());
+            spread::<V, N>(
+                image,
+                columns,
+                self.depth,
+                y,
+                start.fraction,
+                order,
+                tile.columns(),
+            );
         }
     }
 }

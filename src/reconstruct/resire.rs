@@ -73,7 +73,9 @@ impl Resire {
         let volume =
             start.map_or_else(|| Ok(projector.new_volume()), |v| load(v, "start volume"))?;
         let support = support
-            .map(|v| load(v, "support").map(|work| work.values().iter().map(|&v| v > 0.0).collect()))
+            .map(|v| {
+                load(v, "support").map(|work| work.values().iter().map(|&v| v > 0.0).collect())
+            })
             .transpose()?;
         let mut this = Self {
             gradient: params.accelerated.then(|| projector.new_volume()),

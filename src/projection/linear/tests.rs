@@ -50,8 +50,18 @@ const GEOMETRIES: [&[[f64; 3]]; 3] = [
         [0.0, 90.0, 0.0],
         [0.0, 135.0, 0.0],
     ],
-    &[[0.3, -71.0, 0.2], [-0.2, 12.0, 0.1], [0.0, 30.0, 0.0], [1.5, 55.0, -2.0]],
-    &[[20.0, 50.0, -33.0], [90.0, 10.0, 80.0], [180.0, 0.0, 0.0], [0.0, 0.0, 170.0]],
+    &[
+        [0.3, -71.0, 0.2],
+        [-0.2, 12.0, 0.1],
+        [0.0, 30.0, 0.0],
+        [1.5, 55.0, -2.0],
+    ],
+    &[
+        [20.0, 50.0, -33.0],
+        [90.0, 10.0, 80.0],
+        [180.0, 0.0, 0.0],
+        [0.0, 0.0, 170.0],
+    ],
 ];
 
 /// Volume and image: odd and even, wider and narrower than one another, whole and broken tiles, tiny.
@@ -195,7 +205,9 @@ fn any_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn the_misfit_is_that_of_the_pixels() {
-    let angles: Vec<_> = (0..3).map(|at| EulerAngles::from_tilt_deg(20.0 * at as f64)).collect();
+    let angles: Vec<_> = (0..3)
+        .map(|at| EulerAngles::from_tilt_deg(20.0 * at as f64))
+        .collect();
     let projector = LinearProjector::new([20, 70, 20], [20, 70], &angles);
     let (calculated, measured) = (random_volume([3, 20, 70], 8), random_volume([3, 20, 70], 9));
     let mut images = projector.load_images(&calculated.view());
