@@ -1,6 +1,8 @@
 //! From atoms to structure: PDF, bond-orientational order, atomic density, degree of oxidation, ….
 
 mod bonds;
+pub mod core_shell;
+mod layers;
 pub mod order;
 pub mod oxidation;
 pub mod pdf;
@@ -23,7 +25,7 @@ pub struct AnalyzeParams {
     /// Species of the metal lattice that oxidises [default: the commonest species]
     #[arg(long)]
     pub host: Option<String>,
-    /// Only these analyses: pdf, boo, voronoi, oxidation, …
+    /// Only these analyses: pdf, boo, voronoi, oxidation, voids, core-shell, …
     #[arg(long, value_delimiter = ',')]
     pub only: Option<Vec<String>>,
     /// Largest distance of the PDF, Å
@@ -59,6 +61,12 @@ pub struct AnalyzeParams {
     /// Circumradius above which a tetrahedron is void, Å (Zr)
     #[arg(long, default_value_t = Self::default().void_radius)]
     pub void_radius: f64,
+    /// Thickness of a layer of the core-shell profiles, Å (PdPt)
+    #[arg(long, default_value_t = Self::default().layer)]
+    pub layer: f64,
+    /// Standard deviation of the Gaussian that makes the 50 % surface, Å [default: 3/4 of the nearest distance]
+    #[arg(long)]
+    pub interface_sigma: Option<f64>,
 }
 
 impl Default for AnalyzeParams {
@@ -78,6 +86,8 @@ impl Default for AnalyzeParams {
             slab: 5.3,      // (Zr)
             ptm_rmsd: 0.1,
             void_radius: 3.19, // (Zr)
+            layer: 1.03,       // (PdPt)
+            interface_sigma: None,
         }
     }
 }
@@ -99,6 +109,8 @@ pub struct Analyzed {
     pub oxygen: Vec<[f64; 3]>,
     /// Voids of the region, largest first; those at its surface are roughness, not voids.
     pub voids: Vec<oxidation::Void>,
+    /// Core and shell, where there are two species.
+    pub core_shell: Option<core_shell::CoreShell>,
     /// The parameters it was made with.
     pub params: AnalyzeParams,
     /// What could not be computed, and what was assumed.
@@ -151,7 +163,7 @@ pub enum AnalyzeError {
 }
 
 /// The names `only` understands, in the order they run.
-pub const PARTS: [&str; 5] = ["pdf", "boo", "voronoi", "oxidation", "voids"];
+pub const PARTS: [&str; 6] = ["pdf", "boo", "voronoi", "oxidation", "voids", "core-shell"];
 
 /// Runs the analyses.
 ///
@@ -194,6 +206,7 @@ fn run(
             pdf: None,
             oxygen: Vec::new(),
             voids: Vec::new(),
+            core_shell: None,
             params: params.clone(),
             notes: Vec::new(),
             space,
@@ -202,13 +215,14 @@ fn run(
         region: None,
         surface: None,
     };
-    let total = 5;
+    let total = 6;
     for (done, step) in [
         Work::pdf,
         Work::order,
         Work::tessellate,
         Work::oxidation,
         Work::voids,
+        core_shell::part,
     ]
     .into_iter()
     .enumerate()
@@ -228,7 +242,7 @@ struct Wanted(Option<Vec<String>>);
 
 impl Wanted {
     fn new(params: &AnalyzeParams) -> Result<Self, AnalyzeError> {
-        let known = [&PARTS[..], &["ptm", "strain", "core-shell"]].concat();
+        let known = [&PARTS[..], &["ptm", "strain"]].concat();
         for name in params.only.iter().flatten() {
             if !known.contains(&name.as_str()) {
                 return Err(AnalyzeError::BadParameter {
@@ -311,7 +325,7 @@ impl Work {
     }
 
     fn tessellate(&mut self, _: &AnalyzeParams) {
-        if !["voronoi", "oxidation", "voids"]
+        if !["voronoi", "oxidation", "voids", "core-shell"]
             .iter()
             .any(|part| self.wanted.has(part))
         {
@@ -459,6 +473,8 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
         ("pdf_bin", params.pdf_bin),
         ("slab", params.slab),
         ("void_radius", params.void_radius),
+        ("layer", params.layer),
+        ("interface_sigma", params.interface_sigma.unwrap_or(1.0)),
         ("cutoff", params.cutoff.unwrap_or(1.0)),
     ];
     for (name, value) in positive {

@@ -15,6 +15,12 @@ fn statistics(values: impl Iterator<Item = f64>) -> (f64, f64, usize) {
     (mean, variance.sqrt(), n)
 }
 
+/// `{"mean", "sd", "n"}` of the finite values.
+pub(super) fn moments(values: impl Iterator<Item = f64>) -> Value {
+    let (mean, sd, n) = statistics(values);
+    json!({ "mean": mean, "sd": sd, "n": n })
+}
+
 fn phase_name(phase: f64) -> String {
     match phase as i64 {
         0 => "core".to_owned(),
@@ -111,6 +117,9 @@ pub fn summary(
             "voids".into(),
             void_numbers(out, oxidation::region_volume(space, region)),
         );
+    }
+    if let Some(found) = &out.core_shell {
+        json.insert("core_shell".into(), found.json(out.cutoff));
     }
     let seconds: Map<String, Value> = out
         .seconds

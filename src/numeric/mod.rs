@@ -1,7 +1,9 @@
 //! Numerics that know no stage: interpolation, smoothing, small fits.
 
+pub mod curve;
 pub mod fit;
 pub mod gaussian;
 pub mod interpolate;
 pub mod neighbors;
+pub mod surface;
 pub mod tessellation;
