@@ -10,7 +10,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(name);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());
         return None;
@@ -75,10 +77,16 @@ fn mixing_and_thickness_of_a_published_particle_agree_with_independent_tools() {
     let out = analyzed(&atoms, "core-shell", params);
     let found = out.core_shell.as_ref().expect("two species");
     let count = |key: &str| values[key]["value"].as_u64().expect("a count") as usize;
-    assert_eq!((found.core.as_str(), found.shell.as_slice()), ("Pd", &["Pt".to_owned()][..]));
+    assert_eq!(
+        (found.core.as_str(), found.shell.as_slice()),
+        ("Pd", &["Pt".to_owned()][..])
+    );
     assert_eq!(
         found.isolated(),
-        (count("isolated_Pd_no_Pd_neighbour"), count("isolated_Pt_no_Pt_neighbour"))
+        (
+            count("isolated_Pd_no_Pd_neighbour"),
+            count("isolated_Pt_no_Pt_neighbour")
+        )
     );
     let json = &out.summary["core_shell"];
     assert_eq!(
@@ -86,19 +94,30 @@ fn mixing_and_thickness_of_a_published_particle_agree_with_independent_tools() {
         values["isolated_Pd_12_Pt_neighbours"]["value"].as_u64()
     );
     for key in ["largest", "n_size1", "n_size2", "n_size3to10"] {
-        assert_eq!(json["clusters"][key], values["Pd_clusters"]["value"][key], "{key}");
+        assert_eq!(
+            json["clusters"][key], values["Pd_clusters"]["value"][key],
+            "{key}"
+        );
     }
     let layers = &values["core_shell"]["morphological_layers"];
     let tolerance = layers["tolerance"].as_f64().expect("a tolerance");
-    for (kind, name) in
-        [("clean_core", "clean Pd"), ("clean_shell", "clean Pt"), ("surface", "surface")]
-    {
+    for (kind, name) in [
+        ("clean_core", "clean Pd"),
+        ("clean_shell", "clean Pt"),
+        ("surface", "surface"),
+    ] {
         let ours = profile(found, kind, 0.0);
         let theirs = &layers["value"][name];
         let expected = theirs["thickness_5_95_A"].as_f64().expect("a thickness");
         let thickness = ours.thickness.expect("a full profile");
-        println!("{kind}: {thickness:.3} ± {:.3} Å, reference {expected:.3} Å", ours.thickness_error.unwrap());
-        assert!((thickness - expected).abs() < tolerance, "{kind}: {thickness} and {expected}");
+        println!(
+            "{kind}: {thickness:.3} ± {:.3} Å, reference {expected:.3} Å",
+            ours.thickness_error.unwrap()
+        );
+        assert!(
+            (thickness - expected).abs() < tolerance,
+            "{kind}: {thickness} and {expected}"
+        );
         // Both have their zero where the fraction is one half; the grids' origins differ by parts of a voxel.
         let fractions: Vec<f64> = theirs["Pd_fraction_per_layer"]
             .as_array()
@@ -123,17 +142,31 @@ fn mixing_and_thickness_of_a_published_particle_agree_with_independent_tools() {
         let theirs = &distances["value"][name];
         let expected = theirs["thickness_5_95_A"].as_f64().expect("a thickness");
         let thickness = ours.thickness.expect("a full profile");
-        println!("σ {sigma}: {thickness:.3} ± {:.3} Å, reference {expected:.3} Å", ours.thickness_error.unwrap());
-        assert!((thickness - expected).abs() < tolerance, "σ {sigma}: {thickness} and {expected}");
+        println!(
+            "σ {sigma}: {thickness:.3} ± {:.3} Å, reference {expected:.3} Å",
+            ours.thickness_error.unwrap()
+        );
+        assert!(
+            (thickness - expected).abs() < tolerance,
+            "σ {sigma}: {thickness} and {expected}"
+        );
         let theirs: Vec<(f64, f64)> = theirs["profile_depth_fraction_count"]
             .as_array()
             .expect("a profile")
             .iter()
-            .map(|p| (p[0].as_f64().expect("a depth"), p[1].as_f64().expect("a fraction")))
+            .map(|p| {
+                (
+                    p[0].as_f64().expect("a depth"),
+                    p[1].as_f64().expect("a fraction"),
+                )
+            })
             .collect();
         // Theirs counts whole voxels of 0.5 Å to the surface.
         let gap = difference(ours, &theirs);
-        assert!(gap < 0.05, "σ {sigma}: fractions differ by {gap} on average");
+        assert!(
+            gap < 0.05,
+            "σ {sigma}: fractions differ by {gap} on average"
+        );
     }
     let depth = out.atoms.column("depth").expect("a depth per atom");
     assert!(depth.iter().all(|d| d.is_finite()));

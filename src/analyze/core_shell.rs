@@ -117,11 +117,13 @@ impl CoreShell {
     /// The JSON of `core_shell`.
     #[must_use]
     pub fn json(&self, cutoff: f64) -> Value {
-        let of = |core: bool| super::summary::moments(
-            (0..self.is_core.len())
-                .filter(|&i| self.is_core[i] == core)
-                .map(|i| f64::from(self.cn_unlike[i])),
-        );
+        let of = |core: bool| {
+            super::summary::moments(
+                (0..self.is_core.len())
+                    .filter(|&i| self.is_core[i] == core)
+                    .map(|i| f64::from(self.cn_unlike[i])),
+            )
+        };
         let (core, shell) = self.isolated();
         let alone: Vec<f64> = (0..self.depth.len())
             .filter(|&i| self.is_core[i] && self.cn_like[i] == 0)
@@ -131,7 +133,10 @@ impl CoreShell {
             .filter(|&i| self.is_core[i] && self.cn_unlike[i] == 12 && self.cn_like[i] == 0)
             .count();
         let sizes = |low: usize, high: usize| {
-            self.clusters.iter().filter(|n| (low..=high).contains(n)).count()
+            self.clusters
+                .iter()
+                .filter(|n| (low..=high).contains(n))
+                .count()
         };
         let first = self.profiles.first();
         json!({
@@ -219,10 +224,17 @@ pub fn core_shell(
     if atoms.len() < 5 {
         return Err(format!("needs at least 5 atoms, found {}", atoms.len()));
     }
-    let core = core_species(atoms).filter(|_| counts.len() > 1).ok_or_else(|| {
-        format!("needs two species, found {}", counts.keys().cloned().collect::<Vec<_>>().join(", "))
-    })?;
-    let is_core: Vec<bool> = (0..atoms.len()).map(|i| atoms.species_name(i) == core).collect();
+    let core = core_species(atoms)
+        .filter(|_| counts.len() > 1)
+        .ok_or_else(|| {
+            format!(
+                "needs two species, found {}",
+                counts.keys().cloned().collect::<Vec<_>>().join(", ")
+            )
+        })?;
+    let is_core: Vec<bool> = (0..atoms.len())
+        .map(|i| atoms.species_name(i) == core)
+        .collect();
     let neighbors = neighbors_within(&atoms.positions, cutoff);
     let alike = |a: usize, b: u32| atoms.species_name(a) == atoms.species_name(b as usize);
     let cn_like: Vec<u32> = neighbors
@@ -230,10 +242,17 @@ pub fn core_shell(
         .enumerate()
         .map(|(i, around)| around.iter().filter(|&&j| alike(i, j)).count() as u32)
         .collect();
-    let cn_unlike: Vec<u32> =
-        neighbors.iter().zip(&cn_like).map(|(around, like)| around.len() as u32 - like).collect();
+    let cn_unlike: Vec<u32> = neighbors
+        .iter()
+        .zip(&cn_like)
+        .map(|(around, like)| around.len() as u32 - like)
+        .collect();
     let mut found = CoreShell {
-        shell: counts.keys().filter(|name| **name != core).cloned().collect(),
+        shell: counts
+            .keys()
+            .filter(|name| **name != core)
+            .cloned()
+            .collect(),
         core,
         depth: Vec::new(),
         surface: Surface::default(),
@@ -246,14 +265,24 @@ pub fn core_shell(
     let mut notes = Vec::new();
     let positions = &atoms.positions;
     match mesh.and_then(|(mesh, radius)| Peeler::new(positions, mesh, radius, params.layer)) {
-        Some(peeler) => peel(&mut found, positions, &neighbors, &peeler, params, &mut notes),
+        Some(peeler) => peel(
+            &mut found, positions, &neighbors, &peeler, params, &mut notes,
+        ),
         None => notes.push("core-shell: the atoms form no body, so there are no layers".to_owned()),
     }
     let sigma = params.interface_sigma.unwrap_or(0.75 * spacing);
     let scales = [1.0, 0.75, 1.5];
     let made: Vec<Option<(Surface, Vec<f64>)>> = scales
         .par_iter()
-        .map(|scale| half_surface(positions, &found.is_core, &neighbors, scale * sigma, spacing))
+        .map(|scale| {
+            half_surface(
+                positions,
+                &found.is_core,
+                &neighbors,
+                scale * sigma,
+                spacing,
+            )
+        })
         .collect();
     for (scale, made) in scales.into_iter().zip(made) {
         let Some((surface, depth)) = made else {
@@ -264,10 +293,14 @@ pub fn core_shell(
             ));
             continue;
         };
-        let bins: Vec<Option<i64>> =
-            depth.iter().map(|d| Some((d / params.layer).round() as i64)).collect();
+        let bins: Vec<Option<i64>> = depth
+            .iter()
+            .map(|d| Some((d / params.layer).round() as i64))
+            .collect();
         let layers = compose(&found, &bins, |bin| bin as f64 * params.layer);
-        found.profiles.push(profile("distance", scale * sigma, layers));
+        found
+            .profiles
+            .push(profile("distance", scale * sigma, layers));
         if scale == 1.0 {
             (found.surface, found.depth) = (surface, depth);
         }
@@ -315,7 +348,9 @@ fn groups(neighbors: &[Vec<u32>], chosen: impl Fn(usize) -> bool) -> Vec<u32> {
             parent[a.max(b) as usize] = a.min(b);
         }
     }
-    (0..neighbors.len() as u32).map(|i| root(&mut parent, i)).collect()
+    (0..neighbors.len() as u32)
+        .map(|i| root(&mut parent, i))
+        .collect()
 }
 
 /// The three ways to peel; the first whose thickness is found becomes the first profile.
@@ -328,10 +363,16 @@ fn peel(
     notes: &mut Vec<String>,
 ) {
     let pick = |keep: &dyn Fn(usize) -> bool| -> Vec<Point> {
-        (0..positions.len()).filter(|&i| keep(i)).map(|i| positions[i]).collect()
+        (0..positions.len())
+            .filter(|&i| keep(i))
+            .map(|i| positions[i])
+            .collect()
     };
     let same = |i: usize| {
-        neighbors[i].iter().filter(|&&j| found.is_core[j as usize] == found.is_core[i]).count()
+        neighbors[i]
+            .iter()
+            .filter(|&&j| found.is_core[j as usize] == found.is_core[i])
+            .count()
     };
     let clean_core = pick(&|i| found.is_core[i] && same(i) == 12);
     let rest = pick(&|i| found.is_core[i] || same(i) != 12);
@@ -485,7 +526,11 @@ fn half_surface(
     let fraction = |at: Point| {
         let core = weight(&lists[0], at);
         // Most of the shell is out of the core's reach.
-        if core == 0.0 { 0.0 } else { core / (core + weight(&lists[1], at)) }
+        if core == 0.0 {
+            0.0
+        } else {
+            core / (core + weight(&lists[1], at))
+        }
     };
     let own: Vec<f64> = positions.par_iter().map(|p| fraction(*p)).collect();
     let step = 0.75 * sigma;
@@ -524,7 +569,11 @@ fn half_surface(
     }
     let nodes: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i]).collect();
     let place = |node: usize| -> Point {
-        let xyz = [node / (size[1] * size[2]), node / size[2] % size[1], node % size[2]];
+        let xyz = [
+            node / (size[1] * size[2]),
+            node / size[2] % size[1],
+            node % size[2],
+        ];
         std::array::from_fn(|k| low[k] + step * xyz[k] as f64)
     };
     let points: Vec<Point> = nodes.iter().map(|&n| place(n)).collect();
@@ -541,7 +590,10 @@ fn half_surface(
             let to = node + (c & 1) * size[1] * size[2] + (c >> 1 & 1) * size[2] + (c >> 2);
             if inside { name[to] } else { u32::MAX }
         });
-        let sides = corner.iter().filter(|&&c| c != u32::MAX && values[c as usize] >= 0.5).count();
+        let sides = corner
+            .iter()
+            .filter(|&&c| c != u32::MAX && values[c as usize] >= 0.5)
+            .count();
         let mixed = !corner.contains(&u32::MAX) && sides > 0 && sides < 8;
         // Six tetrahedra round the diagonal; neighbouring cells share their facets.
         [[1, 3], [3, 2], [2, 6], [6, 4], [4, 5], [5, 1]]
@@ -568,10 +620,14 @@ fn in_main_group(neighbors: &[Vec<u32>], own: &[f64]) -> Vec<bool> {
         let chosen = |i: usize| (own[i] >= 0.5) == high;
         let group = groups(neighbors, chosen);
         let mut size = vec![0usize; own.len()];
-        (0..own.len()).filter(|&i| chosen(i)).for_each(|i| size[group[i] as usize] += 1);
+        (0..own.len())
+            .filter(|&i| chosen(i))
+            .for_each(|i| size[group[i] as usize] += 1);
         // The largest; groups of at least a tenth of it are bodies of their own.
         let limit = size.iter().copied().max().unwrap_or(0) / 10;
-        (0..own.len()).map(|i| chosen(i) && size[group[i] as usize] > limit).collect::<Vec<bool>>()
+        (0..own.len())
+            .map(|i| chosen(i) && size[group[i] as usize] > limit)
+            .collect::<Vec<bool>>()
     };
     let (core, shell) = (side(true), side(false));
     (0..own.len())
@@ -622,7 +678,10 @@ mod tests {
     fn a_sharp_sphere_has_its_radius_and_a_thickness_below_the_planes() {
         let atoms = ball(24.0, |p, _| norm(p) < 14.0);
         let (found, notes) = analyzed(&atoms, &AnalyzeParams::default());
-        assert_eq!((found.core.as_str(), found.shell.join("")), ("Pd", "Pt".to_owned()));
+        assert_eq!(
+            (found.core.as_str(), found.shell.join("")),
+            ("Pd", "Pt".to_owned())
+        );
         assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(found.isolated(), (0, 0));
         let inside = found.is_core.iter().filter(|c| **c).count();
@@ -655,7 +714,11 @@ mod tests {
         });
         let (found, _) = analyzed(&atoms, &AnalyzeParams::default());
         // By depth, the surface follows the accidental roughness a little, so the width is a little too small.
-        let profile = found.profiles.iter().find(|p| p.kind == "distance" && p.sigma > 3.0).unwrap();
+        let profile = found
+            .profiles
+            .iter()
+            .find(|p| p.kind == "distance" && p.sigma > 3.0)
+            .unwrap();
         let (thickness, error) = (profile.thickness.unwrap(), profile.thickness_error.unwrap());
         assert!((thickness - 9.87).abs() < 2.0, "{thickness} ± {error}");
         assert!((0.05..1.5).contains(&error), "{error}");
@@ -670,7 +733,13 @@ mod tests {
     #[test]
     fn lone_atoms_and_pairs_are_counted_and_do_not_bend_the_surface() {
         let plain = ball(24.0, |p, _| norm(p) < 12.0);
-        let at = |x: f64| plain.positions.iter().position(|p| (p[0] - x).abs().max(p[1].abs()).max(p[2].abs()) < 0.1).unwrap();
+        let at = |x: f64| {
+            plain
+                .positions
+                .iter()
+                .position(|p| (p[0] - x).abs().max(p[1].abs()).max(p[2].abs()) < 0.1)
+                .unwrap()
+        };
         let half = 2.76 / 2f64.sqrt();
         let (lone, inner) = (at(10.0 * half), at(2.0 * half));
         let mut atoms = plain.clone();
@@ -680,7 +749,11 @@ mod tests {
         assert_eq!(found.isolated(), (1, 1));
         assert_eq!(found.clusters.last(), Some(&1));
         let expected = norm(atoms.positions[lone]) - 12.0;
-        assert!((found.depth[lone] - expected).abs() < 1.1, "{}", found.depth[lone]);
+        assert!(
+            (found.depth[lone] - expected).abs() < 1.1,
+            "{}",
+            found.depth[lone]
+        );
         assert!(found.depth[inner] < -5.0);
         let json = found.json(3.35);
         assert_eq!(json["clusters"]["n_size1"], 1);
@@ -692,7 +765,10 @@ mod tests {
         let params = AnalyzeParams::default();
         let mut atoms = ball(9.0, |_, _| false);
         let refused = core_shell(&atoms, 3.35, 2.76, None, &params).unwrap_err();
-        assert!(refused.contains("two species") && refused.contains("Pt"), "{refused}");
+        assert!(
+            refused.contains("two species") && refused.contains("Pt"),
+            "{refused}"
+        );
         assert!(core_shell(&atoms.select(&[0, 1, 2]), 3.35, 2.76, None, &params).is_err());
         for p in &mut atoms.positions {
             p[2] = 0.0;

@@ -113,23 +113,28 @@ impl Bits {
                 clean(&mut line);
                 to.copy_from_slice(&line);
                 for by in (1..=radius).map(|shift| (shift * words).min(row)) {
-                    to[by..].iter_mut().zip(&line).for_each(|(to, from)| *to |= from);
-                    to.iter_mut().zip(&line[by..]).for_each(|(to, from)| *to |= from);
+                    to[by..]
+                        .iter_mut()
+                        .zip(&line)
+                        .for_each(|(to, from)| *to |= from);
+                    to.iter_mut()
+                        .zip(&line[by..])
+                        .for_each(|(to, from)| *to |= from);
                 }
             });
         let mut out = flat.clone();
         out.par_chunks_mut(row).enumerate().for_each(|(x, plane)| {
             for other in x.saturating_sub(radius)..(x + radius + 1).min(self.size[0]) {
                 let from = &flat[other * row..(other + 1) * row];
-                plane.iter_mut().zip(from).for_each(|(to, from)| *to |= from);
+                plane
+                    .iter_mut()
+                    .zip(from)
+                    .for_each(|(to, from)| *to |= from);
             }
             plane.iter_mut().for_each(|word| *word ^= flip);
             clean(plane);
         });
-        Self {
-            bits: out,
-            ..*self
-        }
+        Self { bits: out, ..*self }
     }
 }
 
@@ -146,9 +151,11 @@ impl Grid {
         let mut first = [0; 3];
         let mut size = [0; 3];
         for k in 0..3 {
-            let ends = positions.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |e, p| {
-                (e.0.min(p[k]), e.1.max(p[k]))
-            });
+            let ends = positions
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |e, p| {
+                    (e.0.min(p[k]), e.1.max(p[k]))
+                });
             first[k] = (ends.0 / voxel).round() as i64 - margin;
             size[k] = ((ends.1 / voxel).round() as i64 + margin - first[k] + 1) as usize;
         }
@@ -172,7 +179,8 @@ impl Grid {
             let range = |k: usize| {
                 let low = p.iter().map(|q| q[k]).fold(f64::INFINITY, f64::min);
                 let high = p.iter().map(|q| q[k]).fold(f64::NEG_INFINITY, f64::max);
-                low.ceil().max(0.0) as usize..(high.floor() + 1.0).clamp(0.0, self.size[k] as f64) as usize
+                low.ceil().max(0.0) as usize
+                    ..(high.floor() + 1.0).clamp(0.0, self.size[k] as f64) as usize
             };
             for x in range(0) {
                 for y in range(1) {
@@ -201,7 +209,11 @@ fn crossing(names: &[u32; 3], p: &[Point; 3], at: [f64; 2]) -> Option<f64> {
         let (from, to) = if turned { (p[b], p[a]) } else { (p[a], p[b]) };
         let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
         let area = dx * (at[1] - from[1]) - dy * (at[0] - from[0]);
-        let left = [area, -dy, dx].into_iter().find(|v| *v != 0.0).unwrap_or(0.0) > 0.0;
+        let left = [area, -dy, dx]
+            .into_iter()
+            .find(|v| *v != 0.0)
+            .unwrap_or(0.0)
+            > 0.0;
         (left != turned, if turned { -area } else { area })
     };
     let (a, b, c) = (side(1, 2), side(2, 0), side(0, 1));
@@ -218,7 +230,12 @@ fn shape(points: &[Point], mesh: &Delaunay, radius: &[f64]) -> Option<Vec<[u32; 
     let alpha = 2.0 * critical_radius(points.len(), mesh, radius)?;
     let inside = |tet: usize| radius[tet] <= alpha;
     let mut facets = Vec::new();
-    for (tet, v) in mesh.tetrahedra.iter().enumerate().filter(|(t, _)| inside(*t)) {
+    for (tet, v) in mesh
+        .tetrahedra
+        .iter()
+        .enumerate()
+        .filter(|(t, _)| inside(*t))
+    {
         for (facet, next) in mesh.neighbors[tet].iter().enumerate() {
             if next.is_none_or(|next| !inside(next as usize)) {
                 let mut corners = [0; 3];
@@ -310,8 +327,11 @@ impl<'a> Peeler<'a> {
             Start::CleanShell => fill()?.eroded(START).and(&self.particle),
             Start::Surface => self.particle.clone(),
         };
-        let voxels: Vec<[usize; 3]> =
-            self.positions.iter().map(|p| self.grid.voxel_of(*p)).collect();
+        let voxels: Vec<[usize; 3]> = self
+            .positions
+            .iter()
+            .map(|p| self.grid.voxel_of(*p))
+            .collect();
         // Turns inwards are negative: the atoms of turn −k are in the shape eroded k times, not k + 1 times.
         let mut turn: Vec<Option<i64>> =
             voxels.iter().map(|v| first.get(*v).then_some(0)).collect();
@@ -375,9 +395,11 @@ mod tests {
         for x in 0..9usize {
             for y in 0..10usize {
                 for z in 0..140usize {
-                    let near = [[4, 5, 63], [0, 0, 0], [8, 9, 139]].iter().any(|c: &[usize; 3]| {
-                        c[0].abs_diff(x).max(c[1].abs_diff(y)).max(c[2].abs_diff(z)) <= 3
-                    });
+                    let near = [[4, 5, 63], [0, 0, 0], [8, 9, 139]]
+                        .iter()
+                        .any(|c: &[usize; 3]| {
+                            c[0].abs_diff(x).max(c[1].abs_diff(y)).max(c[2].abs_diff(z)) <= 3
+                        });
                     assert_eq!(wide.get([x, y, z]), near, "{x} {y} {z}");
                 }
             }
@@ -411,7 +433,11 @@ mod tests {
         let peeler = Peeler::new(&points, &mesh, &radius, 1.5).unwrap();
         let layer = peeler.peel(Start::Surface, &[]).unwrap();
         for (p, layer) in points.iter().zip(&layer) {
-            let shell = p.iter().map(|v| (v / 1.48).abs().round() as usize).max().unwrap();
+            let shell = p
+                .iter()
+                .map(|v| (v / 1.48).abs().round() as usize)
+                .max()
+                .unwrap();
             assert_eq!(*layer, Some(shell), "{p:?}");
         }
         let core: Vec<Point> = points
@@ -421,7 +447,11 @@ mod tests {
             .collect();
         let from_core = peeler.peel(Start::CleanCore, &core).unwrap();
         for (p, layer) in points.iter().zip(&from_core) {
-            let shell = p.iter().map(|v| (v / 1.48).abs().round() as usize).max().unwrap();
+            let shell = p
+                .iter()
+                .map(|v| (v / 1.48).abs().round() as usize)
+                .max()
+                .unwrap();
             assert_eq!(*layer, Some(shell), "{p:?}");
         }
         assert!(peeler.peel(Start::CleanCore, &core[..3]).is_none());

@@ -80,7 +80,12 @@ impl Makima {
             // The curve stays between the least and the greatest of its four control values.
             let third = (knots[1] - knots[0]) / 3.0;
             let (a, b) = (self.y[i], self.y[i + 1]);
-            let control = [a, a + third * self.slope[i], b - third * self.slope[i + 1], b];
+            let control = [
+                a,
+                a + third * self.slope[i],
+                b - third * self.slope[i + 1],
+                b,
+            ];
             let below = control.iter().filter(|v| **v < level).count();
             if below == 0 || below == 4 {
                 continue;
@@ -247,14 +252,21 @@ pub fn fit_exponential(samples: &[Sample]) -> Option<CurveFit<3>> {
     let (low, high, first, last) = ends(samples)?;
     let starts = [0.05, 0.15, 0.5].into_iter().map(|length| {
         let length = length * (last - first);
-        [high, (low - high) * (first / length).clamp(-50.0, 50.0).exp(), length]
+        [
+            high,
+            (low - high) * (first / length).clamp(-50.0, 50.0).exp(),
+            length,
+        ]
     });
     best(samples, starts, |x, &[c, a, length]| {
         if length <= 0.0 {
             return (f64::NAN, [0.0; 3]);
         }
         let decay = (-x / length).exp();
-        (c + a * decay, [1.0, decay, a * decay * x / (length * length)])
+        (
+            c + a * decay,
+            [1.0, decay, a * decay * x / (length * length)],
+        )
     })
 }
 
@@ -368,21 +380,35 @@ mod tests {
         ] {
             assert!((erfc(x) - expected).abs() < 4e-15, "{x}: {}", erfc(x));
         }
-        for (freedom, expected) in [(2, 4.302_653), (8, 2.306_004), (20, 2.085_963), (1000, 1.962_339)] {
-            assert!((student_95(freedom) - expected).abs() < 2e-4, "{freedom}: {}", student_95(freedom));
+        for (freedom, expected) in [
+            (2, 4.302_653),
+            (8, 2.306_004),
+            (20, 2.085_963),
+            (1000, 1.962_339),
+        ] {
+            assert!(
+                (student_95(freedom) - expected).abs() < 2e-4,
+                "{freedom}: {}",
+                student_95(freedom)
+            );
         }
     }
 
     #[test]
     fn fits_recover_what_made_the_points() {
         let make = |f: &dyn Fn(f64) -> f64| -> Vec<Sample> {
-            (0..40).map(|i| f64::from(i) * 0.5 - 8.0).map(|x| (x, f(x), 1.0)).collect()
+            (0..40)
+                .map(|i| f64::from(i) * 0.5 - 8.0)
+                .map(|x| (x, f(x), 1.0))
+                .collect()
         };
-        let logistic = fit_logistic(&make(&|x| 0.1 + 0.8 / (1.0 + (-(x - 1.3) / 0.9).exp()))).unwrap();
+        let logistic =
+            fit_logistic(&make(&|x| 0.1 + 0.8 / (1.0 + (-(x - 1.3) / 0.9).exp()))).unwrap();
         for (found, truth) in logistic.values.iter().zip([0.1, 0.9, 1.3, 0.9]) {
             assert!((found - truth).abs() < 1e-8, "{logistic:?}");
         }
-        let falling = fit_logistic(&make(&|x| 0.9 - 0.8 / (1.0 + (-(x + 3.0) / 0.4).exp()))).unwrap();
+        let falling =
+            fit_logistic(&make(&|x| 0.9 - 0.8 / (1.0 + (-(x + 3.0) / 0.4).exp()))).unwrap();
         assert!((falling.values[2] + 3.0).abs() < 1e-8 && (falling.values[0] - 0.9).abs() < 1e-8);
         let decay = fit_exponential(&make(&|x| 2.0 - 0.3 * (-x / 2.5).exp())).unwrap();
         for (found, truth) in decay.values.iter().zip([2.0, -0.3, 2.5]) {
@@ -401,7 +427,9 @@ mod tests {
         let mut noise = || {
             let mut sum = -6.0;
             for _ in 0..12 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 sum += (state >> 11) as f64 / (1u64 << 53) as f64;
             }
             0.05 * sum
@@ -419,6 +447,9 @@ mod tests {
         let mean = lengths.iter().sum::<f64>() / 300.0;
         let sd = (lengths.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / 299.0).sqrt();
         assert!((mean - 3.0).abs() < 0.05, "{mean}");
-        assert!((claimed / sd - 1.0).abs() < 0.15, "claimed {claimed}, scatter {sd}");
+        assert!(
+            (claimed / sd - 1.0).abs() < 0.15,
+            "claimed {claimed}, scatter {sd}"
+        );
     }
 }

@@ -103,7 +103,9 @@ impl Surface {
     /// Total area, Å².
     #[must_use]
     pub fn area(&self) -> f64 {
-        (0..self.triangles.len()).map(|t| self.triangle_area(t)).sum()
+        (0..self.triangles.len())
+            .map(|t| self.triangle_area(t))
+            .sum()
     }
 
     /// Only the connected parts whose area is at least `share` of the largest part's.
@@ -116,7 +118,11 @@ impl Surface {
                 parent[a.max(b) as usize] = a.min(b);
             }
         }
-        let part: Vec<u32> = self.triangles.iter().map(|t| root(&mut parent, t[0])).collect();
+        let part: Vec<u32> = self
+            .triangles
+            .iter()
+            .map(|t| root(&mut parent, t[0]))
+            .collect();
         let mut area = vec![0.0; self.vertices.len()];
         for (t, &part) in part.iter().enumerate() {
             area[part as usize] += self.triangle_area(t);
@@ -294,7 +300,9 @@ impl SurfaceTree {
         let node = &self.nodes[node as usize];
         (0..3)
             .map(|k| {
-                let outside = (node.low[k] - point[k]).max(point[k] - node.high[k]).max(0.0);
+                let outside = (node.low[k] - point[k])
+                    .max(point[k] - node.high[k])
+                    .max(0.0);
                 outside * outside
             })
             .sum()
@@ -375,7 +383,11 @@ mod tests {
         }
         // A disc of radius √(10² − 2²), less what the hull of the points cuts off.
         let disc = std::f64::consts::PI * 96.0;
-        assert!(surface.area() < disc && surface.area() > 0.8 * disc, "{}", surface.area());
+        assert!(
+            surface.area() < disc && surface.area() > 0.8 * disc,
+            "{}",
+            surface.area()
+        );
         for t in 0..surface.triangles.len() {
             let [a, b, c] = surface.corners(t);
             assert!(dot(cross(sub(b, a), sub(c, a)), [0.6, 0.0, 0.8]) <= 1e-12);
@@ -400,7 +412,11 @@ mod tests {
         for (p, found) in points.iter().zip(many) {
             assert_eq!(found, tree.distance(*p));
         }
-        assert!(SurfaceTree::new(&Surface::default()).distance([0.0; 3]).is_infinite());
+        assert!(
+            SurfaceTree::new(&Surface::default())
+                .distance([0.0; 3])
+                .is_infinite()
+        );
     }
 
     #[test]
