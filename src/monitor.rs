@@ -13,6 +13,8 @@ pub trait Sink: Send + Sync {
     fn progress(&self, done: usize, total: usize);
     /// Something the user should know; the work goes on.
     fn warn(&self, text: &str);
+    /// Something for the log: what was chosen and why.
+    fn note(&self, _text: &str) {}
 }
 
 /// How a stop was asked for.
@@ -110,6 +112,11 @@ impl Monitor {
     /// Tells the user something without stopping.
     pub fn warn(&self, text: &str) {
         self.sink.warn(text);
+    }
+
+    /// Writes what was chosen and why into the log.
+    pub fn note(&self, text: &str) {
+        self.sink.note(text);
     }
 
     /// Waits while paused; then says whether to go on.

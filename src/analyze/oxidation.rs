@@ -188,6 +188,9 @@ pub struct Void {
     pub at_surface: bool,
 }
 
+/// From which volume (Å³) a void is a vacancy, a nano-pore, a large pore (Zr).
+pub const VOID_CLASSES: [f64; 3] = [45.0, 125.0, 4500.0];
+
 /// Voids of the region, largest first.
 #[must_use]
 pub fn voids(

@@ -166,11 +166,12 @@ fn void_numbers(out: &Analyzed, region_volume: f64) -> Value {
         .collect();
     let count = |low: f64, high: f64| inner.iter().filter(|v| **v >= low && **v < high).count();
     let total: f64 = out.voids.iter().map(|v| v.volume).sum();
+    let [vacancy, pore, large] = oxidation::VOID_CLASSES;
     json!({
         "porosity": total / region_volume.max(f64::MIN_POSITIVE),
-        "vacancies": count(45.0, 125.0),
-        "nanopores": count(125.0, 4500.0),
-        "large": count(4500.0, f64::INFINITY),
+        "vacancies": count(vacancy, pore),
+        "nanopores": count(pore, large),
+        "large": count(large, f64::INFINITY),
         "volumes_A3": inner,
         "at_surface": out.voids.len() - inner.len(),
     })

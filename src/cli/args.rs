@@ -310,6 +310,9 @@ pub struct Bench {
     /// Iterations timed
     #[arg(long, default_value_t = 5)]
     pub iterations: usize,
+    /// Atoms of the model that is analysed
+    #[arg(long, default_value_t = 15_209)]
+    pub atoms: usize,
     /// Small errors in φ and ψ, so that the general path runs
     #[arg(long)]
     pub general: bool,

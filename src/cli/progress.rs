@@ -23,6 +23,17 @@ impl Bar {
         }
     }
 
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
     /// Takes the bar away.
     pub fn clear(&self) {
         if let Some(bar) = self
@@ -58,12 +69,10 @@ impl Sink for Bar {
     }
 
     fn warn(&self, text: &str) {
-        if self.quiet {
-            return;
-        }
-        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
-            None => eprintln!("warning: {text}"),
-        }
+        self.say(&format!("warning: {text}"));
+    }
+
+    fn note(&self, text: &str) {
+        self.say(text);
     }
 }

@@ -51,6 +51,32 @@ impl AxisLabel {
         }
     }
 
+    /// An axis whose values are decadic logarithms.
+    #[must_use]
+    pub fn log(name: &str, unit: &str) -> Self {
+        Self {
+            log: true,
+            ..Self::new(name, unit)
+        }
+    }
+
+    /// A coordinate as it is written beside the axis: the number itself, also on a logarithmic one.
+    #[must_use]
+    pub fn tick(&self, coordinate: f64) -> String {
+        let value = if self.log {
+            10f64.powf(coordinate)
+        } else {
+            coordinate
+        };
+        // Rounding takes the dust of 0.1 + 0.2 away.
+        let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
+        match rounded.abs() {
+            0.0 => "0".to_owned(),
+            size if !(1e-4..1e6).contains(&size) => format!("{rounded:e}"),
+            _ => format!("{rounded}"),
+        }
+    }
+
     /// `name (unit)`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -141,4 +167,20 @@ pub struct Figure {
     pub note: String,
     /// Whether both axes have the same scale.
     pub equal_axes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_written_as_the_numbers_they_stand_for() {
+        let plain = AxisLabel::new("r", "Å");
+        assert_eq!(plain.tick(0.1 + 0.2), "0.3");
+        assert_eq!(plain.tick(-1.0 / 3.0 * 3.0), "-1");
+        assert_eq!(plain.tick(0.0), "0");
+        let log = AxisLabel::log("Volume", "Å³");
+        assert_eq!(log.tick(2.0), "100");
+        assert_eq!(log.tick(8.0), "1e8");
+    }
 }

@@ -1,6 +1,7 @@
 //! The figures of the stages, as data: what the tray of the window shows is what is exported.
 
 use super::{AxisLabel, Figure, Ink, Layer};
+use crate::analyze::oxidation::VOID_CLASSES;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
 use crate::project::Workspace;
@@ -48,6 +49,14 @@ pub fn r1_figure(iterations: &[Iteration]) -> Figure {
         },
     );
     let mut layers = vec![line("R1", Ink::Primary, r1)];
+    if let Some(lowest) = over_fitted_from(&free) {
+        layers.push(Layer::Vertical {
+            x: lowest,
+            label: format!("over-fits beyond {lowest:.0}"),
+            id: None,
+            ink: Ink::Accent,
+        });
+    }
     if !free.is_empty() {
         layers.push(line("R_free (tilts left out)", Ink::Secondary, free));
     }
@@ -60,6 +69,15 @@ pub fn r1_figure(iterations: &[Iteration]) -> Figure {
         note,
         ..Figure::default()
     }
+}
+
+/// The iteration from which the tilts left out are explained worse and worse; `None` while they are not.
+fn over_fitted_from(free: &[[f64; 2]]) -> Option<f64> {
+    /// Rise above the lowest R_free that no rounding and no ripple of the momentum makes.
+    const RISE: f64 = 0.005;
+    let last = free.last()?;
+    let lowest = free.iter().min_by(|a, b| a[1].total_cmp(&b[1]))?;
+    (last[1] > lowest[1] * (1.0 + RISE)).then_some(lowest[0])
 }
 
 /// R of each tilt as bars.
@@ -264,7 +282,7 @@ pub fn column_figure(
     column: &str,
     id: &str,
     title: &str,
-    threshold: Option<(f64, &str)>,
+    threshold: Option<(f64, &str, Option<&str>)>,
 ) -> Option<Figure> {
     const BINS: usize = 80;
     let found = atoms.columns.get(column)?;
@@ -294,11 +312,11 @@ pub fn column_figure(
         edges,
         ink: Ink::Primary,
     }];
-    if let Some((x, label)) = threshold {
+    if let Some((x, label, parameter)) = threshold {
         layers.push(Layer::Vertical {
             x,
             label: label.to_owned(),
-            id: None,
+            id: parameter.map(str::to_owned),
             ink: Ink::Accent,
         });
     }
@@ -335,17 +353,76 @@ fn significant(value: f64) -> String {
     }
 }
 
+/// Volumes of the voids inside the particle, on a logarithmic axis with the classes' limits (Zr).
+#[must_use]
+pub fn voids_figure(analyzed: &Analyzed) -> Option<Figure> {
+    analyzed.space.as_ref()?;
+    let inner: Vec<f64> = analyzed
+        .voids
+        .iter()
+        .filter(|void| !void.at_surface && void.volume > 0.0)
+        .map(|void| void.volume.log10())
+        .collect();
+    let [vacancy, pore, large] = VOID_CLASSES;
+    let low = inner.iter().copied().fold(1.0, f64::min);
+    let high = inner.iter().copied().fold(4.0, f64::max);
+    let edges = edges(low, high, ((high - low) / 0.08).ceil() as usize);
+    let class = |from: f64, to: f64| {
+        let range = from.log10()..to.log10();
+        inner.iter().filter(|v| range.contains(v)).count()
+    };
+    let note = format!(
+        "{} voids inside: {} vacancies ({vacancy:.0}–{pore:.0} Å³), {} nano-pores (to {large:.0} Å³), {} larger",
+        inner.len(),
+        class(vacancy, pore),
+        class(pore, large),
+        class(large, f64::INFINITY),
+    );
+    let mut layers = vec![Layer::Histogram {
+        name: "voids".to_owned(),
+        counts: count(inner.into_iter(), &edges),
+        edges,
+        ink: Ink::Primary,
+    }];
+    for (limit, label) in [
+        (vacancy, "vacancies"),
+        (pore, "nano-pores"),
+        (large, "large"),
+    ] {
+        layers.push(Layer::Vertical {
+            x: limit.log10(),
+            label: label.to_owned(),
+            id: None,
+            ink: Ink::Muted,
+        });
+    }
+    Some(Figure {
+        id: "voids".to_owned(),
+        title: "Voids".to_owned(),
+        x: AxisLabel::log("Void volume", "Å³"),
+        y: AxisLabel::new("Voids", ""),
+        layers,
+        note,
+        ..Figure::default()
+    })
+}
+
 /// Every figure of an analysis, in the order of the tray.
 #[must_use]
 pub fn analysis_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Figure> {
     let atoms = &analyzed.atoms;
-    let boo = Some((params.boo_threshold, "disordered below"));
+    let boo = Some((
+        params.boo_threshold,
+        "disordered below",
+        Some("boo_threshold"),
+    ));
     [
         pdf_figure(analyzed),
         boo_figure(atoms, params.boo_threshold),
         column_figure(atoms, "boo", "boo_histogram", "Normalised BOO", boo),
         column_figure(atoms, "rho_n", "rho_n", "Atomic density ρ_N", None),
         column_figure(atoms, "oxidation", "oxidation", "Degree of oxidation", None),
+        voids_figure(analyzed),
         column_figure(atoms, "cn", "cn", "Coordination number", None),
     ]
     .into_iter()
@@ -391,6 +468,16 @@ mod tests {
             Layer::Histogram { counts, .. } => counts.iter().sum(),
             _ => f64::NAN,
         }
+    }
+
+    #[test]
+    fn over_fitting_begins_where_r_free_was_lowest() {
+        let falling: Vec<[f64; 2]> = (1..20).map(|k| [k as f64, 1.0 / k as f64]).collect();
+        assert_eq!(over_fitted_from(&falling), None);
+        let mut rising = falling.clone();
+        rising.extend([[20.0, 0.06], [21.0, 0.07]]);
+        assert_eq!(over_fitted_from(&rising), Some(19.0));
+        assert_eq!(over_fitted_from(&[]), None);
     }
 
     #[test]

@@ -171,6 +171,8 @@ fn draw<B: DrawingBackend>(figure: &Figure, root: &DrawingArea<B, Shift>, scale:
         .configure_mesh()
         .x_desc(figure.x.text())
         .y_desc(figure.y.text())
+        .x_label_formatter(&|x| figure.x.tick(*x))
+        .y_label_formatter(&|y| figure.y.tick(*y))
         .label_style(("sans-serif", size(12.0)))
         .axis_desc_style(("sans-serif", size(14.0)))
         .light_line_style(WHITE)

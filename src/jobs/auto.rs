@@ -47,7 +47,7 @@ pub fn run(
     }
     let assessment = crate::preprocess::assess(series);
     for note in &assessment.notes {
-        context.monitor.warn(note);
+        context.monitor.note(note);
     }
     let best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
         Arc::clone(series)
@@ -67,7 +67,7 @@ pub fn run(
         },
     );
     for note in &suggestion.notes {
-        context.monitor.warn(note);
+        context.monitor.note(note);
     }
     let mut trace_params = suggestion.params;
     if let Some(name) = &wishes.species {
@@ -78,7 +78,13 @@ pub fn run(
     let mut atoms = Arc::new(traced.atoms.clone());
     if !wishes.skips("refine") {
         let params = RefineParams::default();
-        atoms = refine(&best, &atoms, 0, (&params, true), context)?;
+        // Refinement fits a constant below each image itself, and counts tell their own noise.
+        let counted = if differ_by_constants(series, &best) {
+            series
+        } else {
+            &best
+        };
+        atoms = refine(counted, &atoms, 0, (&params, true), context)?;
     }
     analyze(&atoms, &AnalyzeParams::default(), context)?;
     if let Some(truth) = truth {
@@ -88,6 +94,23 @@ pub fn run(
         JobEnd::Kept
     } else {
         JobEnd::Finished
+    })
+}
+
+/// Whether every image of one series is that of the other plus a constant of its own, to rounding.
+fn differ_by_constants(one: &TiltSeries, other: &TiltSeries) -> bool {
+    if one.images.dim() != other.images.dim() {
+        return false;
+    }
+    let images = one.images.outer_iter().zip(other.images.outer_iter());
+    images.into_iter().all(|(a, b)| {
+        let mut range = [f32::INFINITY, f32::NEG_INFINITY];
+        let mut largest = 0.0f32;
+        for (a, b) in a.iter().zip(b) {
+            range = [range[0].min(a - b), range[1].max(a - b)];
+            largest = largest.max(a.abs());
+        }
+        range[1] - range[0] <= 1e-5 * largest
     })
 }
 
@@ -126,4 +149,27 @@ fn compare(atoms: &Atoms, truth: &Atoms, context: &JobContext) -> Result<(), Job
         json: compared.to_json(),
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::EulerAngles;
+    use ndarray::Array3;
+
+    #[test]
+    fn images_that_differ_by_constants_are_told_from_moved_ones() {
+        let angles = vec![EulerAngles::from_deg(0.0, 0.0, 0.0); 2];
+        let images = Array3::from_shape_fn((2, 5, 4), |(t, x, y)| (3 * t + x * x + 2 * y) as f32);
+        let raw = TiltSeries::new("raw", images, angles, None);
+        let mut less = raw.clone();
+        less.images
+            .outer_iter_mut()
+            .zip([1.3f32, 0.2])
+            .for_each(|(mut image, level)| image.mapv_inplace(|v| v - level));
+        assert!(differ_by_constants(&raw, &less));
+        let mut moved = raw.clone();
+        moved.images[[1, 2, 2]] += 0.5;
+        assert!(!differ_by_constants(&raw, &moved));
+    }
 }

@@ -5,7 +5,7 @@ use super::worker::{JobContext, JobEnd};
 use super::{Job, JobError, JobEvent, JobOutput, auto, export, open};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::monitor::Stopped;
+use crate::monitor::{Monitor, Stopped};
 use crate::preprocess::PrepareParams;
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
@@ -68,6 +68,11 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Trace { volume, params } => {
             trace(&volume, &params, context)?;
         }
+        Job::Split {
+            traced,
+            volume,
+            params,
+        } => split(&traced, volume.as_deref(), &params, context),
         Job::Refine {
             series,
             atoms,
@@ -261,6 +266,27 @@ pub fn trace(
     Ok(outcome)
 }
 
+/// The traced maxima split at another threshold; sends the outcome.
+fn split(traced: &Traced, volume: Option<&Volume>, params: &TraceParams, context: &JobContext) {
+    context.monitor.phase("Trace");
+    let started = Instant::now();
+    let hash = volume.map(volume_hash).unwrap_or_default();
+    let mut record = Record::begin(params, &hash);
+    let threshold = params.threshold.unwrap_or(traced.threshold);
+    let mut again = crate::trace::apply_threshold(traced, threshold, params.min_distance);
+    if let (Some(volume), true) = (volume, params.species > 1) {
+        let (names, box_size) = (&params.species_names, crate::trace::SPECIES_BOX);
+        again.atoms = crate::trace::classify(volume, &again.atoms, params.species, names, box_size);
+    }
+    record.seconds = started.elapsed().as_secs_f64();
+    record.output_hash = atoms_hash(&again.atoms);
+    context.output(JobOutput::Traced {
+        outcome: Arc::new(again),
+        params: params.clone(),
+        record,
+    });
+}
+
 /// Refinement against the tilts of atoms that hold the first `held_edits` of the journal; sends and returns the
 /// refined model.
 ///
@@ -329,6 +355,26 @@ pub fn analyze(
         record,
     });
     Ok(outcome)
+}
+
+/// An analysis repeated with other parameters while someone moves a slider; the tessellation is used again.
+///
+/// # Errors
+/// The stage's.
+pub fn analyze_again(
+    before: &crate::analyze::Analyzed,
+    params: &AnalyzeParams,
+) -> Result<JobOutput, JobError> {
+    let mut record = Record::begin(params, &atoms_hash(&before.atoms));
+    let started = Instant::now();
+    let outcome = crate::analyze::reanalyze(before, params, &Monitor::silent())
+        .map_err(|error| stopped_or(error, Stage::Analyze.name()))?;
+    record.seconds = started.elapsed().as_secs_f64();
+    Ok(JobOutput::Analyzed {
+        outcome: Arc::new(outcome),
+        params: params.clone(),
+        record,
+    })
 }
 
 /// A stage's error as a job's: a stop stays a stop, anything else names its subject.

@@ -37,6 +37,14 @@ pub fn project(
     Ok(series)
 }
 
+/// Processor time of this thread, seconds; `None` where the system does not tell.
+#[must_use]
+pub fn thread_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 * 1e-9)
+}
+
 /// Parameters of tracing chosen from the volume, keeping what the user set about species.
 #[must_use]
 pub fn suggest_trace(volume: &Volume, asked: &TraceParams) -> (TraceParams, Vec<String>) {
@@ -241,6 +249,24 @@ pub struct BenchRequest {
     pub general: bool,
     /// Where.
     pub engine: Engine,
+    /// Atoms of a model.
+    pub atoms: usize,
+}
+
+impl BenchRequest {
+    /// The size asked for, or `usual`.
+    ///
+    /// # Errors
+    /// Other than three positive numbers.
+    pub fn size_or(&self, usual: [usize; 3]) -> Result<[usize; 3], JobError> {
+        match self.volume_size.as_deref() {
+            None => Ok(usual),
+            Some(&[x, y, z]) if x > 0 && y > 0 && z > 0 => Ok([x, y, z]),
+            Some(other) => Err(JobError::Failed(format!(
+                "--volume-size {other:?}: expected three positive numbers"
+            ))),
+        }
+    }
 }
 
 /// Runs a benchmark by name.
@@ -254,8 +280,10 @@ pub fn bench(
 ) -> Result<(Value, Vec<String>), JobError> {
     match name {
         "reconstruct" => bench_reconstruct(request, monitor),
+        "trace" => super::bench::trace(request.size_or([290; 3])?, monitor),
+        "analyze" => super::bench::analyze(request.atoms, monitor),
         _ => Err(JobError::Failed(format!(
-            "bench {name}: expected reconstruct"
+            "bench {name}: expected reconstruct, trace, analyze or frame"
         ))),
     }
 }
@@ -264,10 +292,7 @@ fn bench_reconstruct(
     request: &BenchRequest,
     monitor: &Monitor,
 ) -> Result<(Value, Vec<String>), JobError> {
-    let size = match request.volume_size.as_deref() {
-        Some(&[x, y, z]) => [x, y, z],
-        _ => [160, 160, 160],
-    };
+    let size = request.size_or([160; 3])?;
     if request.engine == Engine::Gpu {
         return Err(JobError::Failed(
             "--engine gpu: no GPU engine in this version; use cpu".to_owned(),

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod auto;
+pub mod bench;
 pub mod execute;
 pub mod export;
 pub mod input;
@@ -98,6 +99,15 @@ pub enum Job {
         /// How.
         params: TraceParams,
     },
+    /// Split the traced maxima anew, without fitting them again.
+    Split {
+        /// What tracing found.
+        traced: Arc<Traced>,
+        /// The volume it was traced in, for the species.
+        volume: Option<Arc<Volume>>,
+        /// How; its threshold is the new one.
+        params: TraceParams,
+    },
     /// Refine the model against the tilts.
     Refine {
         /// The (prepared) series.
@@ -171,6 +181,7 @@ impl Job {
             Self::Prepare { .. } => "Prepare",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",
+            Self::Split { .. } => "Split",
             Self::Refine { .. } => "Refine",
             Self::Analyze { .. } => "Analyze",
             Self::Auto { .. } => "Auto",
@@ -332,6 +343,13 @@ pub enum JobEvent {
         /// Which.
         id: JobId,
         /// What.
+        text: String,
+    },
+    /// What was chosen and why, for the log.
+    Note {
+        /// Which job.
+        id: JobId,
+        /// The text.
         text: String,
     },
     /// A result.

@@ -58,6 +58,13 @@ impl Sink for EventSink {
             text: text.to_owned(),
         });
     }
+
+    fn note(&self, text: &str) {
+        (self.emit)(JobEvent::Note {
+            id: self.id,
+            text: text.to_owned(),
+        });
+    }
 }
 
 /// Jobs running or waiting, and how to stop each.

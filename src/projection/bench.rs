@@ -80,7 +80,7 @@ pub fn bench(
         threads,
         seconds_per_iteration: median,
         samples_per_second: rate,
-        limit_ratio: rate / limit(threads),
+        limit_ratio: rate / multiply_adds_per_second(threads),
         engine: format!("cpu, {threads} threads, {}", vector_name()),
     })
 }
@@ -109,8 +109,9 @@ impl Kernel for Stream<'_> {
     }
 }
 
-/// Multiply-adds per second of all threads on buffers of 256 KB.
-fn limit(threads: usize) -> f64 {
+/// Multiply-adds per second of `threads` threads on buffers of 256 KB: this machine's own limit.
+#[must_use]
+pub fn multiply_adds_per_second(threads: usize) -> f64 {
     let best = (0..3)
         .map(|_| {
             let started = Instant::now();

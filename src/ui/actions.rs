@@ -114,6 +114,8 @@ pub enum Action {
     SetColorBy(ColorBy),
     /// Use a threshold on the traced candidates (end of a drag on the histogram).
     ApplyThreshold(f64),
+    /// A line of a figure was dragged: the parameter it stands for, where to, and whether it was let go.
+    DragLine(String, f64, bool),
     /// Write the figure with this id.
     ExportFigure(String),
     /// Write the model.
@@ -144,6 +146,8 @@ pub enum Action {
     RecoverYes,
     /// Leave the edits of an unclean end out.
     RecoverNo,
+    /// Throw the edits of an unclean end away.
+    RecoverDrop,
     /// Put a question aside without an answer.
     DropQuestion,
     /// Step the active view's plane by voxels.

@@ -10,13 +10,15 @@ use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
 use super::safety::Safety;
-use super::state::{AppState, Doubtful};
+use super::state::{AppState, Doubtful, Severity};
 use super::theme;
 use super::{commands, keys};
+use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::jobs::execute::analyze_again;
 use crate::jobs::latest::Latest;
 use crate::jobs::worker::{Execute, Worker};
-use crate::jobs::{Job, JobEvent, JobOutput, OpenHints};
-use crate::project::{Entry, Workspace};
+use crate::jobs::{Job, JobError, JobEvent, JobOutput, OpenHints};
+use crate::project::{Entry, Stage, Workspace};
 use eframe::egui;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -58,6 +60,7 @@ pub struct App {
     actions: Actions,
     doubts: Latest<doubts::Request, Vec<Doubtful>>,
     doubts_of: u64,
+    pub(super) analysis: Latest<(Arc<Analyzed>, AnalyzeParams), Result<JobOutput, JobError>>,
     pub(super) safety: Safety,
     played: f64,
     title: String,
@@ -109,6 +112,11 @@ impl App {
                 doubts::doubtful(&request)
             }),
             doubts_of: 0,
+            analysis: Latest::new(
+                "analysis",
+                waker(),
+                |(before, params): (Arc<Analyzed>, _)| analyze_again(&before, &params),
+            ),
             safety: Safety::default(),
             played: 0.0,
             title: String::new(),
@@ -186,16 +194,39 @@ impl App {
         }
     }
 
+    /// Takes in an analysis repeated for a slider, unless another model was analysed meanwhile.
+    fn fold_analysis(&mut self) {
+        let state = &mut self.state;
+        match self.analysis.poll() {
+            Some(Ok(JobOutput::Analyzed {
+                outcome,
+                params,
+                record,
+            })) => {
+                let there = state.workspace.record(Stage::Analyze);
+                if there.is_some_and(|there| there.input_hash == record.input_hash) {
+                    let mut wanted = state.workspace.project.parameters.analyze.clone();
+                    state.fold_output(JobOutput::Analyzed {
+                        outcome,
+                        params,
+                        record,
+                    });
+                    // The slider may have moved on.
+                    std::mem::swap(&mut state.workspace.project.parameters.analyze, &mut wanted);
+                }
+            }
+            Some(Err(error)) => state.toast(Severity::Warning, error.to_string()),
+            _ => {}
+        }
+    }
+
     fn saved(&mut self, ctx: &egui::Context, path: PathBuf) {
         let state = &mut self.state;
         if let Some(name) = path.file_stem() {
             state.workspace.project.name = name.to_string_lossy().into_owned();
         }
         state.remember(path.clone());
-        state.toast(
-            super::state::Severity::Info,
-            format!("saved {}", path.display()),
-        );
+        state.toast(Severity::Info, format!("saved {}", path.display()));
         // Edits made while the job was writing are not in the file. The output itself counts as one change.
         let unchanged = self.saving.take().is_some_and(|r| r + 1 >= state.revision);
         state.workspace.path = Some(path.clone());
@@ -302,7 +333,7 @@ impl App {
             .resizable(false)
             .show(ui, |ui| panels::rail::ui(ui, state, actions));
         let empty = state.is_empty() && state.job.is_none();
-        if empty && state.view.stage == crate::project::Stage::Series {
+        if empty && state.view.stage == Stage::Series {
             egui::CentralPanel::default().show(ui, |ui| panels::start::ui(ui, state, actions));
             return;
         }
@@ -357,11 +388,13 @@ impl App {
     }
 }
 
-impl eframe::App for App {
-    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+impl App {
+    /// What comes before a frame is drawn: takes in what the worker said.
+    pub(super) fn follow(&mut self, ctx: &egui::Context) {
         // The first call hands the worker what wakes the window.
         self.context.get_or_init(|| ctx.clone());
         self.fold_events(ctx);
+        self.fold_analysis();
         self.follow_model();
         self.ask_for_doubts();
         self.figures.update(&self.state);
@@ -371,7 +404,8 @@ impl eframe::App for App {
         self.show_theme(ctx);
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+    /// Draws a frame and does what was asked for in it.
+    pub(super) fn draw(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
         keys::read(&ctx, &mut self.state, &mut self.actions);
         self.panels_ui(ui);
@@ -384,6 +418,16 @@ impl eframe::App for App {
             // What was asked for shows in the next frame.
             ctx.request_repaint();
         }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.follow(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.draw(ui);
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

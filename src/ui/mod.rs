@@ -3,6 +3,7 @@
 
 pub mod actions;
 pub mod app;
+pub mod bench;
 pub mod commands;
 pub mod dialogs;
 pub mod doubts;

@@ -113,6 +113,7 @@ impl App {
             Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
             Action::RecoverYes => self.answer_recovery(true),
             Action::RecoverNo => self.answer_recovery(false),
+            Action::RecoverDrop => self.drop_recovery(),
             other => return Some(other),
         }
         None
@@ -237,12 +238,20 @@ impl App {
             Action::SetTrace(params) => parameters.trace = params,
             Action::SetRefine(params) => parameters.refine = params,
             Action::SetComplete(complete) => parameters.complete = complete,
-            Action::SetAnalyze(params) => parameters.analyze = params,
+            Action::SetAnalyze(params) => {
+                parameters.analyze = params;
+                self.analyze_live();
+                return None;
+            }
+            Action::DragLine(name, x, done) => return self.drag_line(&name, x, done),
             Action::ApplyThreshold(threshold) => {
                 parameters.trace.threshold = Some(threshold);
                 state.view.dragged_threshold = None;
                 state.touch();
-                self.perform_jobs(Action::RunStage(Stage::Trace));
+                match split_job(state) {
+                    Some(job) => self.submit(job),
+                    None => drop(self.perform_jobs(Action::RunStage(Stage::Trace))),
+                }
                 return None;
             }
             Action::SetPixelSize(pixel_size) => {
@@ -289,6 +298,37 @@ impl App {
         }
         self.state.touch();
         None
+    }
+
+    /// A dragged line is the parameter's slider.
+    fn drag_line(&mut self, name: &str, x: f64, done: bool) -> Rest {
+        let mut params = self.state.workspace.project.parameters.analyze.clone();
+        match name {
+            "threshold" if done => return self.perform_parameters(Action::ApplyThreshold(x)),
+            "threshold" => {
+                self.state.view.dragged_threshold = Some(x);
+                return None;
+            }
+            "cutoff" => params.cutoff = Some(x.max(0.1)),
+            "boo_threshold" => params.boo_threshold = x.clamp(0.0, 1.0),
+            "oxygen_volume" => params.oxygen_volume = x.max(0.0),
+            "void_radius" => params.void_radius = x.max(0.1),
+            _ => return None,
+        }
+        self.perform_parameters(Action::SetAnalyze(params))
+    }
+
+    /// Repeats the analysis with the parameters as they are now, beside the worker, so that plots follow a slider.
+    fn analyze_live(&mut self) {
+        self.state.touch();
+        let workspace = &self.state.workspace;
+        let fresh = workspace
+            .record(Stage::Analyze)
+            .is_some_and(|record| record.stale_because.is_none());
+        if let (Some(before), true) = (&workspace.analyzed, fresh) {
+            let params = workspace.project.parameters.analyze.clone();
+            self.analysis.ask((Arc::clone(before), params));
+        }
     }
 
     fn perform_edits(&mut self, action: Action) -> Rest {
@@ -600,6 +640,25 @@ fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
         Stage::Series | Stage::Correct | Stage::Report => {
             return Err("is not a stage that runs".to_owned());
         }
+    })
+}
+
+/// A new threshold alone needs no new fits.
+fn split_job(state: &AppState) -> Option<Job> {
+    let workspace = &state.workspace;
+    let record = workspace.record(Stage::Trace)?;
+    if record.stale_because.is_some() {
+        return None;
+    }
+    let params = workspace.project.parameters.trace.clone();
+    let mut before: crate::trace::TraceParams =
+        serde_json::from_value(record.params.clone()).ok()?;
+    before.threshold = params.threshold;
+    before.min_distance = params.min_distance;
+    (before == params).then_some(Job::Split {
+        traced: Arc::clone(workspace.traced.as_ref()?),
+        volume: workspace.volume.clone(),
+        params,
     })
 }
 

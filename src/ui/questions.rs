@@ -193,11 +193,22 @@ fn recovery_ui(ctx: &Context, state: &AppState, actions: &mut Actions) {
             }
             if ui
                 .button("Not now")
-                .on_hover_text("The edits stay in the journal beside the project")
+                .on_hover_text(
+                    "The edits stay in the journal and are offered again at the next start",
+                )
                 .clicked()
             {
                 actions.push(Action::RecoverNo);
             }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if ui
+                    .button("Throw away")
+                    .on_hover_text("Deletes these edits for good")
+                    .clicked()
+                {
+                    actions.push(Action::RecoverDrop);
+                }
+            });
         });
     });
 }

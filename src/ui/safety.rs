@@ -51,6 +51,16 @@ impl App {
         }
     }
 
+    /// Throws the unclean end away for good.
+    pub(super) fn drop_recovery(&mut self) {
+        self.state.recovery = None;
+        if let Some(lost) = self.safety.lost.take() {
+            Session::discard(&lost);
+            let text = format!("the journal of {} was thrown away", lost.name);
+            self.state.say(Severity::Info, text);
+        }
+    }
+
     /// A new model needs a base on disk before edits of it mean anything there.
     pub(super) fn follow_model(&mut self) {
         let Some(session) = &mut self.safety.session else {

@@ -446,6 +446,7 @@ impl AppState {
             }
             JobEvent::Iteration { iteration, .. } => self.live.iterations.push(iteration),
             JobEvent::Warning { text, .. } => self.say(Severity::Warning, text),
+            JobEvent::Note { text, .. } => self.say(Severity::Info, text),
             JobEvent::Output { output, .. } => self.fold_output(*output),
             JobEvent::Finished { seconds, .. } => {
                 // Written behind the user's back, an autosave is no news.
@@ -476,7 +477,8 @@ impl AppState {
         }
     }
 
-    fn fold_output(&mut self, output: JobOutput) {
+    /// Takes what a job brought back into the document.
+    pub fn fold_output(&mut self, output: JobOutput) {
         self.revision += 1;
         match output {
             JobOutput::Question(question) => self.question = Some(question),

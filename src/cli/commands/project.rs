@@ -5,6 +5,7 @@ use crate::cli::args::{Auto, Bench, OutputDir};
 use crate::cli::{End, Ran, Runner, refuse_to_overwrite};
 use crate::jobs::{Job, JobOutput, accept, export, input, measure, open};
 use crate::project::{Workspace, report as table, store};
+use anyhow::anyhow;
 use serde_json::{Map, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -134,10 +135,21 @@ pub fn bench(runner: &Runner, args: &Bench) -> anyhow::Result<End> {
         volume_size: args.volume_size.clone(),
         tilts: args.tilts,
         iterations: args.iterations,
+        atoms: args.atoms,
         general: args.general,
         engine: args.engine,
     };
-    let (json, lines) = measure::bench(&args.name, &request, &runner.monitor())?;
+    let (json, lines) = if args.name == "frame" {
+        let watched = crate::ui::bench::FrameRequest {
+            volume_size: request.size_or([290; 3])?,
+            tilts: args.tilts,
+            watch: std::time::Duration::from_secs(20),
+        };
+        crate::ui::bench::frames(&watched, crate::jobs::execute::execute)
+            .map_err(|why| anyhow!(why))?
+    } else {
+        measure::bench(&args.name, &request, &runner.monitor())?
+    };
     runner.bar.clear();
     runner.print(&json, &lines);
     Ok(End::Done)

@@ -209,8 +209,15 @@ fn summary_ui(ui: &mut Ui, state: &AppState, analyzed: &Analyzed) {
     }
     fact(ui, "Cutoff", format!("{:.3} Å", analyzed.cutoff));
     if let serde_json::Value::Object(summary) = &analyzed.summary {
+        // Said above, or no result of the structure.
+        let elsewhere = ["cutoff_A", "n_atoms", "species", "seconds", "notes", "pdf"];
         for (key, value) in summary {
-            value_ui(ui, key, value, 0);
+            if !elsewhere.contains(&key.as_str()) {
+                value_ui(ui, key, value, "", 0);
+            }
+        }
+        for note in &analyzed.notes {
+            ui.weak(note);
         }
     }
     if !analyzed.oxygen.is_empty() {
@@ -221,31 +228,106 @@ fn summary_ui(ui: &mut Ui, state: &AppState, analyzed: &Analyzed) {
     }
 }
 
+/// A quantity of the summary in words, and its unit.
+fn words(key: &str) -> (String, &'static str) {
+    let (stem, unit) = [("_A3", "Å³"), ("_A", "Å"), ("_deg", "°")]
+        .into_iter()
+        .find_map(|(end, unit)| Some((key.strip_suffix(end)?, unit)))
+        .unwrap_or((key, ""));
+    let name = match stem {
+        "boo" => "Bond order",
+        "q4bar_mean" => "Q̄4, mean",
+        "q6bar_mean" => "Q̄6, mean",
+        "normalised_mean" => "Normalised, mean",
+        "disordered_count" => "Disordered atoms",
+        "cn" => "Coordination",
+        "rho_n" => return ("Density ρ_N".to_owned(), "Å⁻³"),
+        "ptm" => "Structure (PTM)",
+        "rmsd_cutoff" => "RMSD cutoff",
+        "n" => "Number",
+        "sd" => "Spread (s.d.)",
+        "all" => "All inner atoms",
+        "fcc" | "hcp" | "bcc" | "sc" | "ico" => stem,
+        _ if stem.contains('-') => stem,
+        _ => {
+            let words = stem.replace('_', " ");
+            let mut letters = words.chars();
+            let first = letters.next().into_iter().flat_map(char::to_uppercase);
+            return (first.chain(letters).collect(), unit);
+        }
+    };
+    (name.to_owned(), unit)
+}
+
+/// `mean ± sd (n)` of an object that holds them.
+fn statistic(value: &serde_json::Map<String, serde_json::Value>, unit: &str) -> Option<String> {
+    let mean = value.get("mean")?.as_f64()?;
+    let space = if unit.is_empty() { "" } else { " " };
+    let spread = value
+        .get("sd")
+        .and_then(serde_json::Value::as_f64)
+        .map_or_else(String::new, |sd| format!(" ± {sd:.3}"));
+    let count = value
+        .get("n")
+        .and_then(serde_json::Value::as_u64)
+        .map_or_else(String::new, |n| {
+            format!(" ({})", super::thousands(n as usize))
+        });
+    Some(format!("{mean:.4}{spread}{space}{unit}{count}"))
+}
+
 /// Numbers of the summary; long lists are plots and maps, not numbers to read.
-fn value_ui(ui: &mut Ui, key: &str, value: &serde_json::Value, depth: usize) {
-    let name = key.replace('_', " ");
+fn value_ui(ui: &mut Ui, key: &str, value: &serde_json::Value, inherited: &str, depth: usize) {
+    let (name, own) = words(key);
+    let unit = if own.is_empty() { inherited } else { own };
     match value {
         serde_json::Value::Number(number) => {
             let text = match (number.as_u64(), number.as_f64()) {
                 (Some(whole), _) => super::thousands(whole as usize),
-                (None, Some(real)) => format!("{real:.4}"),
+                (None, Some(real)) => format!("{real:.4} {unit}"),
                 _ => number.to_string(),
             };
-            fact(ui, &name, text);
+            fact(ui, &name, text.trim_end());
         }
         serde_json::Value::String(text) => fact(ui, &name, text.clone()),
         serde_json::Value::Bool(flag) => fact(ui, &name, if *flag { "yes" } else { "no" }),
-        serde_json::Value::Object(inner) if depth < 2 => {
-            let readable = inner
-                .values()
-                .any(|v| v.is_number() || v.is_string() || v.is_object());
-            if readable {
+        serde_json::Value::Object(inner) => {
+            let statistic = statistic(inner, unit);
+            let parts: Vec<_> = inner
+                .iter()
+                .filter(|(key, value)| {
+                    let told = statistic.is_some() && matches!(key.as_str(), "mean" | "sd" | "n");
+                    !told && (value.is_number() || value.is_string() || value.is_object())
+                })
+                .collect();
+            if let Some(text) = statistic {
+                fact(ui, &name, text);
+            } else if depth == 0 && !parts.is_empty() {
+                ui.add_space(2.0);
                 ui.strong(name);
-                for (key, value) in inner {
-                    value_ui(ui, key, value, depth + 1);
+            }
+            if depth < 2 {
+                for (key, value) in parts {
+                    value_ui(ui, key, value, unit, depth + 1);
                 }
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_mean_is_written_with_its_spread_unit_and_number() {
+        let value = json!({ "mean": 3.6183, "sd": 0.2404, "n": 1541 });
+        let text = statistic(value.as_object().unwrap(), "Å").unwrap();
+        assert_eq!(text, "3.6183 ± 0.240 Å (1,541)");
+        assert!(statistic(json!({ "n": 3 }).as_object().unwrap(), "").is_none());
+        assert_eq!(words("bond_length_A"), ("Bond length".to_owned(), "Å"));
+        assert_eq!(words("Pd-Pt"), ("Pd-Pt".to_owned(), ""));
     }
 }

@@ -12,7 +12,7 @@ use eframe::egui::{self, RichText, Ui};
 pub struct Tray {}
 
 /// Tabs in order: id, name, what fills it.
-const TABS: [(&str, &str, &str); 8] = [
+const TABS: [(&str, &str, &str); 9] = [
     ("r1", "R(k)", "a reconstruction"),
     ("r_per_tilt", "R per tilt", "a reconstruction"),
     ("intensity", "Intensity", "tracing"),
@@ -21,6 +21,7 @@ const TABS: [(&str, &str, &str); 8] = [
     ("boo_histogram", "BOO histogram", "an analysis"),
     ("rho_n", "ρ_N", "an analysis"),
     ("oxidation", "Oxidation", "an analysis"),
+    ("voids", "Voids", "an analysis"),
 ];
 
 impl Tray {
@@ -36,7 +37,7 @@ impl Tray {
         // Without this the panel would shrink to its content, a little every frame.
         ui.set_min_height(ui.available_height());
         let open = state.view.plot.as_str();
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             for (id, name, _) in TABS {
                 let there =
                     figures.find(id).is_some() && (id != "r1" || !state.live.iterations.is_empty());
@@ -46,6 +47,12 @@ impl Tray {
                     RichText::new(name).weak()
                 };
                 tab(ui, open, id, text, actions);
+            }
+            // Plots that only some analyses have.
+            for figure in figures.all() {
+                if TABS.iter().all(|(id, ..)| *id != figure.id) {
+                    tab(ui, open, &figure.id, RichText::new(&figure.title), actions);
+                }
             }
             let edits = state.workspace.edits.entries().len();
             let text = match edits {

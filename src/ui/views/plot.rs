@@ -1,13 +1,13 @@
 //! Draws a [`Figure`] with hover values, a draggable threshold, a brush that lights atoms up, and export.
 
-use crate::figures::{Figure, Layer};
+use crate::figures::{AxisLabel, Figure, Layer};
 use crate::model::{AtomId, Atoms};
-use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::actions::{Action, Actions};
 use crate::ui::theme;
 use eframe::egui::{self, Id, PointerButton, Ui};
 use egui_plot::{
-    Bar, BarChart, Legend, Line, LineStyle, Plot, PlotPoint, PlotPoints, PlotUi, Points, Text,
-    VLine,
+    Bar, BarChart, Corner, GridInput, GridMark, Legend, Line, LineStyle, Plot, PlotPoint,
+    PlotPoints, PlotUi, Points, Text, VLine,
 };
 
 /// What a brush needs to turn a range of x into atoms.
@@ -43,12 +43,25 @@ pub fn figure_ui(
         .allow_scroll(false)
         .allow_boxed_zoom(false)
         .label_formatter(|_| None)
-        .show_grid(true);
+        .x_axis_formatter({
+            let axis = figure.x.clone();
+            move |mark, _| axis.tick(mark.value)
+        })
+        .y_axis_formatter({
+            let axis = figure.y.clone();
+            move |mark, _| axis.tick(mark.value)
+        })
+        .x_grid_spacer(|input| ticks(&input, 9.0))
+        .y_grid_spacer(|input| ticks(&input, 3.5))
+        // Quieter than the data.
+        .grid_spacing(egui::Rangef::new(8.0, 700.0))
+        // Room for what is written beside marks at the rim.
+        .set_margin_fraction(egui::vec2(0.02, 0.09));
     if figure.equal_axes {
         plot = plot.data_aspect(1.0);
     }
     if named > 1 {
-        plot = plot.legend(Legend::default());
+        plot = plot.legend(Legend::default().position(quietest_corner(figure)));
     }
     let drag_id = id.with("drag");
     let response = plot.show(ui, |plot_ui| {
@@ -58,13 +71,14 @@ pub fn figure_ui(
         draw_brush(plot_ui, drag_id);
         interact(plot_ui, figure, drag_id, brushable, actions)
     });
+    settle_axes(ui, id.with("settled"));
     if let Some(at) = response.inner {
         let text = format!(
             "{} {}\n{} {}",
             figure.x.text(),
-            number(at.x),
+            number(&figure.x, at.x),
             figure.y.text(),
-            number(at.y)
+            number(&figure.y, at.y)
         );
         response.response.clone().on_hover_text_at_pointer(text);
     }
@@ -96,7 +110,88 @@ fn name_of(layer: &Layer) -> &str {
     }
 }
 
-fn number(value: f64) -> String {
+/// The plot leaves room for its tick labels from the frame before: the very first is drawn twice.
+fn settle_axes(ui: &Ui, id: Id) {
+    let settled = ui
+        .ctx()
+        .data_mut(|data| std::mem::replace(data.get_temp_mut_or_default::<bool>(id), true));
+    if !settled {
+        ui.ctx().request_discard("room for tick labels");
+    }
+}
+
+/// Ticks at 1, 2 or 5 times a power of ten, `room` times the closest that could be drawn apart.
+fn ticks(input: &GridInput, room: f64) -> Vec<GridMark> {
+    let wanted = input.base_step_size * room;
+    if !(wanted.is_finite() && wanted > 0.0) {
+        return Vec::new();
+    }
+    let decade = 10f64.powf(wanted.log10().floor());
+    let step_size = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * decade)
+        .find(|step| *step >= wanted * 0.999)
+        .unwrap_or(10.0 * decade);
+    let (low, high) = input.bounds;
+    let first = (low / step_size).ceil() as i64;
+    let last = (high / step_size).floor() as i64;
+    (first..=last)
+        .take(200)
+        .map(|k| GridMark {
+            value: k as f64 * step_size,
+            step_size,
+        })
+        .collect()
+}
+
+/// The corner of the plot with the least in it, for the legend.
+fn quietest_corner(figure: &Figure) -> Corner {
+    let points = || {
+        figure.layers.iter().flat_map(|layer| match layer {
+            Layer::Line { points, .. } | Layer::Points { points, .. } => points.clone(),
+            Layer::Histogram { edges, counts, .. } => edges
+                .iter()
+                .zip(counts)
+                .map(|(&edge, &count)| [edge, count])
+                .collect(),
+            Layer::Mark { at, .. } => vec![*at; 20],
+            Layer::Vertical { .. } => Vec::new(),
+        })
+    };
+    let mut low = [f64::INFINITY; 2];
+    let mut high = [f64::NEG_INFINITY; 2];
+    for point in points() {
+        for axis in 0..2 {
+            low[axis] = low[axis].min(point[axis]);
+            high[axis] = high[axis].max(point[axis]);
+        }
+    }
+    let mut crowd = [0usize; 4];
+    for point in points() {
+        let share = |axis: usize| (point[axis] - low[axis]) / (high[axis] - low[axis]).max(1e-300);
+        let (x, y) = (share(0), share(1));
+        // A legend is about a quarter wide and half high in the tray.
+        if !(0.25..=0.75).contains(&x) {
+            crowd[usize::from(x > 0.5) + 2 * usize::from(y < 0.5)] += 1;
+        }
+    }
+    let corners = [
+        Corner::RightTop,
+        Corner::LeftTop,
+        Corner::RightBottom,
+        Corner::LeftBottom,
+    ];
+    let crowds = [crowd[1], crowd[0], crowd[3], crowd[2]];
+    let best = (0..4).min_by_key(|&k| crowds[k]).unwrap_or(0);
+    corners[best]
+}
+
+fn number(axis: &AxisLabel, coordinate: f64) -> String {
+    let value = if axis.log {
+        10f64.powf(coordinate)
+    } else {
+        coordinate
+    };
     let size = value.abs();
     if size != 0.0 && !(0.001..100_000.0).contains(&size) {
         format!("{value:.3e}")
@@ -139,14 +234,19 @@ fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, dark: bool) {
             counts,
             ink,
         } => {
+            let color = theme::ink(*ink, dark);
+            let fill = color.gamma_multiply(0.75);
             let bars = edges
                 .windows(2)
                 .zip(counts)
                 .map(|(edge, &count)| {
-                    Bar::new((edge[0] + edge[1]) / 2.0, count).width(edge[1] - edge[0])
+                    // A hair of ground between the bars keeps them apart.
+                    Bar::new((edge[0] + edge[1]) / 2.0, count)
+                        .width(0.92 * (edge[1] - edge[0]))
+                        .fill(fill)
+                        .stroke(egui::Stroke::NONE)
                 })
                 .collect();
-            let color = theme::ink(*ink, dark);
             plot_ui.bar_chart(
                 BarChart::new(name, bars)
                     .color(color.gamma_multiply(0.85))
@@ -179,10 +279,10 @@ fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, dark: bool) {
     }
 }
 
-/// What the left button holds: a threshold line, or the start of a brush.
+/// What the left button holds: the line of a parameter, or the start of a brush.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Held {
-    Threshold,
+    Line,
     Brush(f64),
 }
 
@@ -205,16 +305,18 @@ fn interact(
 ) -> Option<PlotPoint> {
     let at = plot_ui.pointer_coordinate()?;
     let response = plot_ui.response().clone();
-    let threshold = figure.layers.iter().find_map(|layer| match layer {
-        Layer::Vertical { x, id: Some(_), .. } => Some(*x),
+    let line = figure.layers.iter().find_map(|layer| match layer {
+        Layer::Vertical {
+            x, id: Some(name), ..
+        } => Some((*x, name)),
         _ => None,
     });
     if response.drag_started_by(PointerButton::Primary) {
         let origin = plot_ui.ctx().input(|input| input.pointer.press_origin());
         let from = origin.map_or(at, |place| plot_ui.plot_from_screen(place));
         let grab = 0.025 * plot_ui.plot_bounds().width();
-        let held = match threshold {
-            Some(x) if (x - from.x).abs() <= grab || brushable.is_none() => Held::Threshold,
+        let held = match line {
+            Some((x, _)) if (x - from.x).abs() <= grab || brushable.is_none() => Held::Line,
             _ => Held::Brush(from.x),
         };
         plot_ui
@@ -222,13 +324,26 @@ fn interact(
             .data_mut(|data| data.insert_temp(drag_id, held));
     }
     let held: Option<Held> = plot_ui.ctx().data(|data| data.get_temp(drag_id));
-    if response.dragged_by(PointerButton::Primary) && held == Some(Held::Threshold) {
-        actions.push(Action::View(ViewChange::DraggedThreshold(Some(at.x))));
+    let over = line.is_some_and(|(x, _)| (x - at.x).abs() <= 0.01 * plot_ui.plot_bounds().width());
+    if held == Some(Held::Line) || (over && held.is_none()) {
+        plot_ui
+            .ctx()
+            .set_cursor_icon(egui::CursorIcon::ResizeHorizontal);
+    }
+    if let (Some(Held::Line), Some((x, name))) = (held, line)
+        && response.dragged_by(PointerButton::Primary)
+        && x != at.x
+    {
+        actions.push(Action::DragLine(name.clone(), at.x, false));
     }
     if response.drag_stopped_by(PointerButton::Primary) {
         plot_ui.ctx().data_mut(|data| data.remove::<Held>(drag_id));
         match held {
-            Some(Held::Threshold) => actions.push(Action::ApplyThreshold(at.x)),
+            Some(Held::Line) => {
+                if let Some((_, name)) = line {
+                    actions.push(Action::DragLine(name.clone(), at.x, true));
+                }
+            }
             Some(Held::Brush(from)) => {
                 let (low, high) = (from.min(at.x), from.max(at.x));
                 actions.push(Action::Brush(brushed(figure, brushable, low, high)));

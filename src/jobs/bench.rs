@@ -1,0 +1,193 @@
+//! Benchmarks of the stages after reconstruction, each beside the least work it could be done with on this machine,
+//! whose speed is measured in the same run.
+
+use super::JobError;
+use crate::analyze::AnalyzeParams;
+use crate::model::{Atoms, Volume};
+use crate::monitor::Monitor;
+use crate::projection::bench::multiply_adds_per_second;
+use crate::trace::TraceParams;
+use ndarray::Array3;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// Distance of nearest neighbours of the crystal that is traced and analysed, Å (fcc Zr).
+const NEAREST: f64 = 3.2;
+/// Width of an atom in the volume, Å.
+const SIGMA: f64 = 0.45;
+/// Edge of a voxel, Å.
+const PIXEL: f64 = 0.35;
+
+/// A ball of an fcc crystal that fills `share` of a box of `size` Å; each atom displaced by up to 0.1 Å, so that nothing
+/// is degenerate.
+fn crystal(size: [f64; 3], share: f64) -> Vec<[f64; 3]> {
+    let half_cell = NEAREST / 2f64.sqrt();
+    let radius = share * size.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;
+    let reach = (radius / half_cell).ceil() as i64;
+    let mut positions = Vec::new();
+    for i in -reach..=reach {
+        for j in -reach..=reach {
+            for k in -reach..=reach {
+                if (i + j + k).rem_euclid(2) != 0 {
+                    continue;
+                }
+                let place = [i, j, k].map(|n| n as f64 * half_cell);
+                if place.iter().map(|x| x * x).sum::<f64>() > radius * radius {
+                    continue;
+                }
+                let mut seed = (i * 7919 + j * 104_729 + k * 1_299_709) as u64;
+                positions.push(place.map(|x| x + 0.1 * noise(&mut seed)));
+            }
+        }
+    }
+    positions
+}
+
+/// A number in [−1, 1] and the next seed (splitmix64).
+fn noise(seed: &mut u64) -> f64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// Gaussian atoms on a grid.
+fn paint(size: [usize; 3], positions: &[[f64; 3]]) -> Volume {
+    let mut data = Array3::<f32>::zeros(size);
+    let reach = (4.0 * SIGMA / PIXEL).ceil() as i64;
+    for place in positions {
+        let at: [f64; 3] =
+            std::array::from_fn(|axis| place[axis] / PIXEL + (size[axis] / 2) as f64);
+        let near = at.map(|x| x.round() as i64);
+        let weights: [Vec<f64>; 3] = std::array::from_fn(|axis| {
+            (near[axis] - reach..=near[axis] + reach)
+                .map(|n| (-((n as f64 - at[axis]) * PIXEL / SIGMA).powi(2) / 2.0).exp())
+                .collect()
+        });
+        for (i, wx) in weights[0].iter().enumerate() {
+            for (j, wy) in weights[1].iter().enumerate() {
+                for (k, wz) in weights[2].iter().enumerate() {
+                    let offsets = [i, j, k];
+                    let index: [i64; 3] =
+                        std::array::from_fn(|axis| near[axis] - reach + offsets[axis] as i64);
+                    let index = index.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+                    if let Some(voxel) = data.get_mut(index) {
+                        *voxel += (wx * wy * wz) as f32;
+                    }
+                }
+            }
+        }
+    }
+    Volume::new(data, PIXEL)
+}
+
+/// Largest memory this process has held, bytes; `None` where the system does not tell.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Tracing a particle that fills a volume of `size` voxels. The least work is the separable up-sampling alone: 4 taps for
+/// each of the 3 + 9 + 27 values a voxel becomes.
+///
+/// # Errors
+/// The stage's.
+pub fn trace(size: [usize; 3], monitor: &Monitor) -> Result<(Value, Vec<String>), JobError> {
+    let positions = crystal(size.map(|n| n as f64 * PIXEL), 0.9);
+    let volume = paint(size, &positions);
+    let params = TraceParams::default();
+    let started = Instant::now();
+    let traced = crate::trace::trace(&volume, &params, None, monitor)
+        .map_err(|error| super::execute::stopped_or(error, "bench trace"))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let threads = rayon::current_num_threads();
+    let least = 4.0 * (3.0 + 9.0 + 27.0) * size.iter().product::<usize>() as f64;
+    let limit_ratio = least / multiply_adds_per_second(threads) / seconds;
+    let peak_bytes = peak_memory();
+    let json = json!({
+        "shape": size, "threads": threads, "planted": positions.len(), "atoms": traced.atoms.len(),
+        "seconds": seconds, "limit_ratio": limit_ratio, "peak_bytes": peak_bytes,
+    });
+    let [x, y, z] = size;
+    let mut lines = vec![
+        format!(
+            "{x} × {y} × {z} voxels, up-sampled {} times, {threads} threads",
+            params.upsample
+        ),
+        format!(
+            "{} of {} atoms in {seconds:.2} s, {:.0} % of the limit of up-sampling alone",
+            traced.atoms.len(),
+            positions.len(),
+            100.0 * limit_ratio
+        ),
+    ];
+    lines.extend(peak_bytes.map(|bytes| format!("peak memory {:.2} GB", bytes as f64 / 1e9)));
+    Ok((json, lines))
+}
+
+/// All analyses of a particle of about `atoms` atoms. The least work is a distance (three multiply-adds) for each pair
+/// within the range of the PDF.
+///
+/// # Errors
+/// The stage's.
+pub fn analyze(atoms: usize, monitor: &Monitor) -> Result<(Value, Vec<String>), JobError> {
+    let cell = NEAREST.powi(3) / 2f64.sqrt();
+    let radius = (0.75 * atoms as f64 * cell / std::f64::consts::PI).cbrt();
+    let model = Atoms::from_positions(crystal([2.0 * radius; 3], 1.0), "Zr");
+    let params = AnalyzeParams::default();
+    let started = Instant::now();
+    let analyzed = crate::analyze::analyze(&model, &params, monitor)
+        .map_err(|error| super::execute::stopped_or(error, "bench analyze"))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    crate::analyze::reanalyze(&analyzed, &params, monitor)
+        .map_err(|error| super::execute::stopped_or(error, "bench analyze"))?;
+    let again = started.elapsed().as_secs_f64();
+    let threads = rayon::current_num_threads();
+    let ball = 4.0 / 3.0 * std::f64::consts::PI * params.pdf_range.powi(3) / cell;
+    let least = 3.0 * model.len() as f64 * ball / 2.0;
+    let limit_ratio = least / multiply_adds_per_second(threads) / seconds;
+    let stages: serde_json::Map<String, Value> = analyzed
+        .seconds
+        .iter()
+        .map(|(name, s)| (name.clone(), json!(s)))
+        .collect();
+    let mut lines = vec![
+        format!("{} atoms, {threads} threads", model.len()),
+        format!(
+            "all analyses in {seconds:.3} s, {:.1} % of the limit of the pair distances alone",
+            100.0 * limit_ratio
+        ),
+        format!("repeated for a slider in {again:.3} s"),
+    ];
+    lines.extend(
+        analyzed
+            .seconds
+            .iter()
+            .map(|(name, s)| format!("  {name}: {s:.3} s")),
+    );
+    let json = json!({
+        "atoms": model.len(), "threads": threads, "seconds": seconds, "again_seconds": again,
+        "limit_ratio": limit_ratio, "stages": stages,
+    });
+    Ok((json, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_particle_is_traced_and_analysed_whole() {
+        let (json, _) = trace([56, 52, 60], &Monitor::silent()).unwrap();
+        assert!(json["planted"].as_u64().unwrap() > 50);
+        assert_eq!(json["atoms"], json["planted"]);
+        let (json, lines) = analyze(500, &Monitor::silent()).unwrap();
+        let atoms = json["atoms"].as_f64().unwrap();
+        assert!((atoms / 500.0 - 1.0).abs() < 0.1, "{atoms}");
+        assert!(lines.len() > 4);
+    }
+}
