@@ -18,6 +18,7 @@ use crate::jobs::execute::analyze_again;
 use crate::jobs::latest::Latest;
 use crate::jobs::worker::{Execute, Worker};
 use crate::jobs::{Job, JobError, JobEvent, JobOutput, OpenHints};
+use crate::model::Volume;
 use crate::project::{Entry, Stage, Workspace};
 use eframe::egui;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ pub struct App {
     doubts_of: u64,
     pub(super) analysis: Latest<(Arc<Analyzed>, AnalyzeParams), Result<JobOutput, JobError>>,
     pub(super) safety: Safety,
+    /// Keeps every volume that is or was shown, so that the window is never the last to hold one.
+    held: Vec<Arc<Volume>>,
     played: f64,
     title: String,
     dark: Option<bool>,
@@ -118,6 +121,7 @@ impl App {
                 |(before, params): (Arc<Analyzed>, _)| analyze_again(&before, &params),
             ),
             safety: Safety::default(),
+            held: Vec::new(),
             played: 0.0,
             title: String::new(),
             dark: None,
@@ -147,6 +151,23 @@ impl App {
     pub fn open_files(&mut self, files: Vec<PathBuf>) {
         if !files.is_empty() {
             self.actions.push(Action::Open(files, OpenHints::default()));
+        }
+    }
+
+    /// Volumes that nobody shows any more are freed beside the window: giving 100 MB back takes longer than a frame may.
+    fn free_volumes(&mut self) {
+        let shown = [&self.state.live.snapshot, &self.state.workspace.volume];
+        for volume in shown.into_iter().flatten() {
+            if !self.held.iter().any(|held| Arc::ptr_eq(held, volume)) {
+                self.held.push(Arc::clone(volume));
+            }
+        }
+        let gone: Vec<Arc<Volume>> = self
+            .held
+            .extract_if(.., |held| Arc::strong_count(held) == 1)
+            .collect();
+        if !gone.is_empty() {
+            rayon::spawn(move || drop(gone));
         }
     }
 
@@ -391,6 +412,7 @@ impl App {
 impl App {
     /// What comes before a frame is drawn: takes in what the worker said.
     pub(super) fn follow(&mut self, ctx: &egui::Context) {
+        self.free_volumes();
         // The first call hands the worker what wakes the window.
         self.context.get_or_init(|| ctx.clone());
         self.fold_events(ctx);
