@@ -2,10 +2,12 @@
 
 mod bonds;
 pub mod core_shell;
+pub mod lattice;
 mod layers;
 pub mod order;
 pub mod oxidation;
 pub mod pdf;
+pub mod strain;
 mod summary;
 
 use crate::model::Atoms;
@@ -67,6 +69,12 @@ pub struct AnalyzeParams {
     /// Standard deviation of the Gaussian that makes the 50 % surface, Å [default: 3/4 of the nearest distance]
     #[arg(long)]
     pub interface_sigma: Option<f64>,
+    /// Standard deviation of the Gaussian over which strain is taken, Å (PdPt)
+    #[arg(long, default_value_t = Self::default().strain_sigma)]
+    pub strain_sigma: f64,
+    /// Lattice constant a from which strain is counted, Å [default: the best fit to all grains of a structure]
+    #[arg(long)]
+    pub strain_lattice: Option<f64>,
 }
 
 impl Default for AnalyzeParams {
@@ -88,6 +96,8 @@ impl Default for AnalyzeParams {
             void_radius: 3.19, // (Zr)
             layer: 1.03,       // (PdPt)
             interface_sigma: None,
+            strain_sigma: 3.89, // (PdPt)
+            strain_lattice: None,
         }
     }
 }
@@ -111,6 +121,8 @@ pub struct Analyzed {
     pub voids: Vec<oxidation::Void>,
     /// Core and shell, where there are two species.
     pub core_shell: Option<core_shell::CoreShell>,
+    /// Lattices and strain, where there are grains.
+    pub strain: Option<strain::Strain>,
     /// The parameters it was made with.
     pub params: AnalyzeParams,
     /// What could not be computed, and what was assumed.
@@ -163,7 +175,15 @@ pub enum AnalyzeError {
 }
 
 /// The names `only` understands, in the order they run.
-pub const PARTS: [&str; 6] = ["pdf", "boo", "voronoi", "oxidation", "voids", "core-shell"];
+pub const PARTS: [&str; 7] = [
+    "pdf",
+    "boo",
+    "voronoi",
+    "oxidation",
+    "voids",
+    "core-shell",
+    "strain",
+];
 
 /// Runs the analyses.
 ///
@@ -207,6 +227,7 @@ fn run(
             oxygen: Vec::new(),
             voids: Vec::new(),
             core_shell: None,
+            strain: None,
             params: params.clone(),
             notes: Vec::new(),
             space,
@@ -215,7 +236,7 @@ fn run(
         region: None,
         surface: None,
     };
-    let total = 6;
+    let total = 7;
     for (done, step) in [
         Work::pdf,
         Work::order,
@@ -223,6 +244,7 @@ fn run(
         Work::oxidation,
         Work::voids,
         core_shell::part,
+        strain::part,
     ]
     .into_iter()
     .enumerate()
@@ -242,7 +264,7 @@ struct Wanted(Option<Vec<String>>);
 
 impl Wanted {
     fn new(params: &AnalyzeParams) -> Result<Self, AnalyzeError> {
-        let known = [&PARTS[..], &["ptm", "strain"]].concat();
+        let known = [&PARTS[..], &["ptm"]].concat();
         for name in params.only.iter().flatten() {
             if !known.contains(&name.as_str()) {
                 return Err(AnalyzeError::BadParameter {
@@ -474,6 +496,8 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
         ("slab", params.slab),
         ("void_radius", params.void_radius),
         ("layer", params.layer),
+        ("strain_sigma", params.strain_sigma),
+        ("strain_lattice", params.strain_lattice.unwrap_or(1.0)),
         ("interface_sigma", params.interface_sigma.unwrap_or(1.0)),
         ("cutoff", params.cutoff.unwrap_or(1.0)),
     ];

@@ -30,6 +30,20 @@ fn phase_name(phase: f64) -> String {
     }
 }
 
+/// Names and values of the phases present; none where there are more than 12, which are no phases.
+pub(super) fn phases(phase: &[f64]) -> Vec<(String, f64)> {
+    let mut values: Vec<f64> = phase.iter().copied().filter(|p| p.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    if values.len() > 12 {
+        values.clear();
+    }
+    values
+        .into_iter()
+        .map(|value| (phase_name(value), value))
+        .collect()
+}
+
 /// Mean and spread of a column over inner atoms: all, and by phase.
 fn by_phase(out: &Analyzed, column: &str, surface: Option<&[bool]>) -> Option<Value> {
     let values = out.atoms.column(column)?;
@@ -44,13 +58,8 @@ fn by_phase(out: &Analyzed, column: &str, surface: Option<&[bool]>) -> Option<Va
     let mut map = Map::new();
     map.insert("all".to_owned(), entry(&|_| true));
     if let Some(phase) = out.atoms.column("phase") {
-        let mut names: Vec<f64> = phase.iter().copied().filter(|p| p.is_finite()).collect();
-        names.sort_by(f64::total_cmp);
-        names.dedup();
-        if names.len() <= 12 {
-            for name in names {
-                map.insert(phase_name(name), entry(&|i| phase[i] == name));
-            }
+        for (name, value) in phases(phase) {
+            map.insert(name, entry(&|i| phase[i] == value));
         }
     }
     Some(Value::Object(map))
@@ -120,6 +129,9 @@ pub fn summary(
     }
     if let Some(found) = &out.core_shell {
         json.insert("core_shell".into(), found.json(out.cutoff));
+    }
+    if let Some(found) = &out.strain {
+        json.insert("strain".into(), found.json(out));
     }
     let seconds: Map<String, Value> = out
         .seconds

@@ -1,0 +1,473 @@
+//! Strain: how the atoms of each grain stand off its best-fit lattice (Li et al., Pd@Pt, Figure 4).
+//!
+//! - Lattices: [`super::lattice`]. The reference of a grain is the ideal structure turned by the grain's best rotation (the
+//!   orthogonal factor of its best linear map), with one lattice constant for all grains of a structure that are alike to
+//!   3 % (hcp: a and c): the given one, or the mean of the fits; then the mean dilatation over these grains is zero, and the
+//!   strain one between grains and places, not an absolute.
+//! - Displacement `u = x − X` of each atom from its site X.
+//! - Strain `ε = ½(∇u + ∇uᵀ)`, the slope of u as a function of X fitted linearly round every atom with Gaussian weights
+//!   (σ 3.89 Å (PdPt), within 3σ, sites of the same grain only). Where sites lie evenly all round, that is the derivative of
+//!   the Gaussian-smoothed displacement; unlike it, it stays exact for a uniform strain at surfaces and boundaries.
+//! - Unsmoothed: Green–Lagrange strain `½(FᵀF − 1)` of the map F from the sites to the atoms of the nearest neighbours.
+//!
+//! All components are in the axes of the model.
+
+use super::lattice::{FITS, Grain, Ideal, Structure, grains};
+use super::summary::moments;
+use super::{AnalyzeParams, Analyzed, Work};
+use crate::numeric::neighbors::{CellList, neighbors_within};
+use nalgebra::{Matrix3, Vector3};
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
+use std::time::Instant;
+
+type Point = [f64; 3];
+
+/// Grains whose lattice constants differ by less than this factor have one reference.
+const ALIKE: f64 = 1.03;
+/// Ideal c/a of hcp, in units of √(8/3).
+const COVERA: f64 = 1.632_993_161_855_452_1;
+
+/// The components in the order of [`Strain::tensor`].
+pub const COMPONENTS: [&str; 6] = ["xx", "yy", "zz", "xy", "xz", "yz"];
+
+/// A grain's lattice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lattice {
+    /// Its structure.
+    pub structure: Structure,
+    /// Number of its atoms.
+    pub atoms: usize,
+    /// Its own best-fit lattice constant a (cubic, or in the hexagonal plane), Å.
+    pub a: f64,
+    /// Its own best-fit c of hcp, Å.
+    pub c: Option<f64>,
+    /// Constant a of the lattice that its strain is counted from, Å.
+    pub reference_a: f64,
+    /// Constant c of that lattice, Å.
+    pub reference_c: Option<f64>,
+    /// From the crystal's axes to the model's.
+    pub rotation: [[f64; 3]; 3],
+    /// Root mean square distance of its atoms from the reference lattice, Å.
+    pub misfit: f64,
+}
+
+/// The strain of a model.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Strain {
+    /// The lattices, largest grains of the commonest structure first.
+    pub lattices: Vec<Lattice>,
+    /// Lattice of each atom.
+    pub lattice_of: Vec<Option<u32>>,
+    /// Displacement of each atom from its site, Å; NaN without a lattice.
+    pub displacement: Vec<Point>,
+    /// Smoothed strain: xx, yy, zz, xy, xz, yz; NaN without a lattice.
+    pub tensor: Vec<[f64; 6]>,
+    /// Unsmoothed Green–Lagrange strain of the atoms with a full shell of neighbours; NaN elsewhere.
+    pub local: Vec<[f64; 6]>,
+}
+
+/// Runs the part for [`super::analyze`]: columns `strain_xx` … `strain_yz`, `strain_volumetric`, `displacement_x` … `_z` (Å)
+/// and `lattice` (number of the lattice, NaN without).
+pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
+    if !work.wanted.has("strain") {
+        return;
+    }
+    let started = Instant::now();
+    let cutoff = work.out.cutoff;
+    let atoms = &mut work.out.atoms;
+    let given = atoms.column("grain");
+    let found = strain(
+        &atoms.positions,
+        cutoff,
+        given,
+        params.strain_lattice,
+        params.strain_sigma,
+    );
+    if found.lattices.is_empty() {
+        let text = "strain: no grain of at least 40 atoms on an fcc, hcp or bcc lattice";
+        work.out.notes.push(text.to_owned());
+    } else {
+        for (k, name) in COMPONENTS.iter().enumerate() {
+            let values = found.tensor.iter().map(|t| t[k]).collect();
+            atoms.set_column(&format!("strain_{name}"), "", values);
+        }
+        let volumetric = found.tensor.iter().map(|t| t[0] + t[1] + t[2]).collect();
+        atoms.set_column("strain_volumetric", "", volumetric);
+        for (k, axis) in ["x", "y", "z"].iter().enumerate() {
+            let values = found.displacement.iter().map(|u| u[k]).collect();
+            atoms.set_column(&format!("displacement_{axis}"), "Å", values);
+        }
+        let number = |l: &Option<u32>| l.map_or(f64::NAN, f64::from);
+        atoms.set_column("lattice", "", found.lattice_of.iter().map(number).collect());
+        work.out.strain = Some(found);
+    }
+    work.time("strain", started);
+}
+
+/// Finds the lattices and the strain. `cutoff` is the neighbour cutoff, Å; `given` are grain numbers to respect
+/// (below 1: none); `constant` is the lattice constant a of the reference, Å, or the best fit; `sigma` that of the Gaussian, Å.
+/// No atom has a strain where no lattice is found.
+#[must_use]
+pub fn strain(
+    positions: &[Point],
+    cutoff: f64,
+    given: Option<&[f64]>,
+    constant: Option<f64>,
+    sigma: f64,
+) -> Strain {
+    let neighbors = neighbors_within(positions, cutoff);
+    let grains = grains(positions, &neighbors, given);
+    let maps: Vec<Option<Matrix3<f64>>> = grains.iter().map(|g| best_map(positions, g)).collect();
+    let n = positions.len();
+    let mut found = Strain {
+        lattice_of: vec![None; n],
+        displacement: vec![[f64::NAN; 3]; n],
+        tensor: vec![[f64::NAN; 6]; n],
+        local: vec![[f64::NAN; 6]; n],
+        ..Strain::default()
+    };
+    let fitted: Vec<(&Grain, Matrix3<f64>, Matrix3<f64>)> = grains
+        .iter()
+        .zip(maps)
+        .filter_map(|(grain, map)| {
+            let map = map?;
+            let rotation = orthogonal_factor(&map)?;
+            Some((grain, rotation, rotation.transpose() * map))
+        })
+        .collect();
+    let own: Vec<[f64; 2]> = fitted
+        .iter()
+        .map(|(grain, _, stretch)| stretched(grain.structure, stretch))
+        .collect();
+    let references = shared(&fitted, &own);
+    for (k, (grain, rotation, _)) in fitted.iter().enumerate() {
+        let nearest = grain.structure.nearest();
+        // A given a keeps the measured c/a.
+        let scale = constant.map_or(1.0, |a| a * nearest / references[k][0]);
+        let reference = references[k].map(|r| r * scale);
+        place(
+            &mut found, positions, &neighbors, grain, rotation, own[k], reference, sigma,
+        );
+    }
+    found
+}
+
+/// For each grain the mean stretches of the grains of its structure that are alike: those whose constants lie within
+/// [`ALIKE`] of the smallest of the group. A metal and its oxide, both fcc, are no strained versions of each other.
+fn shared(fitted: &[(&Grain, Matrix3<f64>, Matrix3<f64>)], own: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let mut order: Vec<usize> = (0..own.len()).collect();
+    order.sort_by(|&a, &b| {
+        let key = |k: usize| fitted[k].0.structure;
+        key(a).cmp(&key(b)).then(own[a][0].total_cmp(&own[b][0]))
+    });
+    let mut shared = own.to_vec();
+    let alike = |a: usize, b: usize| {
+        fitted[a].0.structure == fitted[b].0.structure && own[b][0] <= ALIKE * own[a][0]
+    };
+    let mut rest = &order[..];
+    while let Some(&first) = rest.first() {
+        let members = rest.iter().take_while(|&&k| alike(first, k)).count();
+        let (group, after) = rest.split_at(members);
+        let mass = |k: usize| fitted[k].0.atoms.len() as f64;
+        let total: f64 = group.iter().map(|&k| mass(k)).sum();
+        let mean = [0, 1].map(|c| group.iter().map(|&k| mass(k) * own[k][c]).sum::<f64>() / total);
+        group.iter().for_each(|&k| shared[k] = mean);
+        rest = after;
+    }
+    shared
+}
+
+/// Mean stretch in the plane and along the axis of hcp; in cubic structures both are the mean over all directions.
+fn stretched(structure: Structure, stretch: &Matrix3<f64>) -> [f64; 2] {
+    if structure == Structure::Hcp {
+        [0.5 * (stretch[(0, 0)] + stretch[(1, 1)]), stretch[(2, 2)]]
+    } else {
+        [stretch.trace() / 3.0; 2]
+    }
+}
+
+/// Displacements, strains and the record of one grain.
+fn place(
+    found: &mut Strain,
+    positions: &[Point],
+    neighbors: &[Vec<u32>],
+    grain: &Grain,
+    rotation: &Matrix3<f64>,
+    own: [f64; 2],
+    reference: [f64; 2],
+    sigma: f64,
+) {
+    let structure = grain.structure;
+    let ideal = Ideal::new(structure);
+    let [plane, axis] = reference;
+    let lattice = rotation * Matrix3::from_diagonal(&Vector3::new(plane, plane, axis));
+    let mut sites: Vec<Vector3<f64>> = grain
+        .sites
+        .iter()
+        .map(|s| lattice * ideal.place(*s))
+        .collect();
+    let n = sites.len() as f64;
+    let at = |i: usize| Vector3::from(positions[grain.atoms[i] as usize]);
+    let origin = (0..sites.len())
+        .map(|i| at(i) - sites[i])
+        .sum::<Vector3<f64>>()
+        / n;
+    sites.iter_mut().for_each(|s| *s += origin);
+    let moved: Vec<Vector3<f64>> = (0..sites.len()).map(|i| at(i) - sites[i]).collect();
+    let number = found.lattices.len() as u32;
+    for (i, &atom) in grain.atoms.iter().enumerate() {
+        found.lattice_of[atom as usize] = Some(number);
+        found.displacement[atom as usize] = moved[i].into();
+    }
+    for (&atom, tensor) in grain
+        .atoms
+        .iter()
+        .zip(smoothed_strain(&sites, &moved, sigma))
+    {
+        found.tensor[atom as usize] = tensor;
+    }
+    for (&atom, site) in grain.atoms.iter().zip(&grain.sites) {
+        let ideals: Vec<Vector3<f64>> = ideal
+            .around(*site)
+            .iter()
+            .map(|(_, v)| lattice * v)
+            .collect();
+        let around = &neighbors[atom as usize];
+        found.local[atom as usize] =
+            local_strain(positions, atom, around, &ideals, FITS * plane).unwrap_or([f64::NAN; 6]);
+    }
+    let constants = |s: [f64; 2]| (s[0] / structure.nearest(), s[1] * COVERA);
+    let hexagonal = structure == Structure::Hcp;
+    found.lattices.push(Lattice {
+        structure,
+        atoms: sites.len(),
+        a: constants(own).0,
+        c: hexagonal.then(|| constants(own).1),
+        reference_a: constants(reference).0,
+        reference_c: hexagonal.then(|| constants(reference).1),
+        rotation: std::array::from_fn(|r| std::array::from_fn(|c| rotation[(r, c)])),
+        misfit: (moved.iter().map(|u| u.norm_squared()).sum::<f64>() / n).sqrt(),
+    });
+}
+
+/// The linear map that takes a grain's sites to its atoms best, up to a shift.
+fn best_map(positions: &[Point], grain: &Grain) -> Option<Matrix3<f64>> {
+    let n = grain.atoms.len() as f64;
+    let at = |i: usize| Vector3::from(positions[grain.atoms[i] as usize]);
+    let ideal = Ideal::new(grain.structure);
+    let site = |i: usize| ideal.place(grain.sites[i]);
+    let all = 0..grain.atoms.len();
+    let middle = all.clone().map(at).sum::<Vector3<f64>>() / n;
+    let center = all.clone().map(site).sum::<Vector3<f64>>() / n;
+    let (mut left, mut right) = (Matrix3::zeros(), Matrix3::zeros());
+    for i in all {
+        let (x, s) = (at(i) - middle, site(i) - center);
+        left += x * s.transpose();
+        right += s * s.transpose();
+    }
+    // A grain one plane thick has no map.
+    let flat = right.symmetric_eigenvalues().min() < 1e-3 * n;
+    Some(left * right.try_inverse().filter(|_| !flat)?)
+}
+
+/// The rotation R of `M = R U` with U symmetric and positive.
+fn orthogonal_factor(map: &Matrix3<f64>) -> Option<Matrix3<f64>> {
+    let svd = map.svd(true, true);
+    let rotation = svd.u? * svd.v_t?;
+    (rotation.determinant() > 0.0).then_some(rotation)
+}
+
+fn components(strain: &Matrix3<f64>) -> [f64; 6] {
+    let even = |a: usize, b: usize| 0.5 * (strain[(a, b)] + strain[(b, a)]);
+    [
+        even(0, 0),
+        even(1, 1),
+        even(2, 2),
+        even(0, 1),
+        even(0, 2),
+        even(1, 2),
+    ]
+}
+
+/// Gaussian weights by squared distance, from a table: any weights give the right slope of a linear function, so their own
+/// error (below 1e-6) does not matter.
+struct Weights {
+    table: Vec<f64>,
+    per: f64,
+}
+
+impl Weights {
+    fn new(sigma: f64) -> Self {
+        const ENTRIES: usize = 2048;
+        let reach2 = 9.0 * sigma * sigma;
+        Self {
+            table: (0..ENTRIES + 2)
+                .map(|i| (-0.5 * 9.0 * i as f64 / ENTRIES as f64).exp())
+                .collect(),
+            per: ENTRIES as f64 / reach2,
+        }
+    }
+
+    /// Weight at a squared distance below 9σ².
+    fn at(&self, d2: f64) -> f64 {
+        let place = d2 * self.per;
+        let i = (place as usize).min(self.table.len() - 2);
+        self.table[i] + (place - i as f64) * (self.table[i + 1] - self.table[i])
+    }
+}
+
+/// Symmetric part of the weighted local slope of the displacements, at every site; NaN where the sites within reach lie in a
+/// plane.
+fn smoothed_strain(sites: &[Vector3<f64>], moved: &[Vector3<f64>], sigma: f64) -> Vec<[f64; 6]> {
+    let points: Vec<Point> = sites.iter().map(|s| (*s).into()).collect();
+    let list = CellList::new(&points, sigma);
+    let weights = Weights::new(sigma);
+    sites
+        .par_iter()
+        .enumerate()
+        .map(|(i, center)| {
+            let (mut total, mut x, mut u) = (0.0, Vector3::zeros(), Vector3::zeros());
+            let (mut xx, mut ux) = (Matrix3::zeros(), Matrix3::zeros());
+            list.for_each_within(points[i], 3.0 * sigma, |j, d2| {
+                let w = weights.at(d2);
+                // Relative to the atom itself, so that no digits are lost.
+                let (dx, du) = (sites[j] - center, moved[j] - moved[i]);
+                let wx = dx * w;
+                total += w;
+                x += wx;
+                u += du * w;
+                xx += wx * dx.transpose();
+                ux += du * wx.transpose();
+            });
+            xx -= x * x.transpose() / total;
+            ux -= u * x.transpose() / total;
+            let spread = xx.symmetric_eigenvalues().min() / total;
+            // Sites in one plane, or a lone one: a lattice's planes are more than 0.5 Å apart.
+            match xx.try_inverse().filter(|_| spread > 0.05) {
+                Some(inverse) => components(&(ux * inverse)),
+                None => [f64::NAN; 6],
+            }
+        })
+        .collect()
+}
+
+/// Green–Lagrange strain of the linear map from the ideal neighbours to an atom's own, whichever grain they are in; `None`
+/// unless every ideal neighbour has an atom of its own within `reach`.
+fn local_strain(
+    positions: &[Point],
+    atom: u32,
+    around: &[u32],
+    ideals: &[Vector3<f64>],
+    reach: f64,
+) -> Option<[f64; 6]> {
+    let own = Vector3::from(positions[atom as usize]);
+    let mut taken = Vec::with_capacity(ideals.len());
+    let n = (ideals.len() + 1) as f64;
+    let (mut sum, mut ux, mut xx) = (Vector3::zeros(), Matrix3::zeros(), Matrix3::zeros());
+    for ideal in ideals {
+        let (near, to, off) = around
+            .iter()
+            .map(|&j| (j, Vector3::from(positions[j as usize]) - own))
+            .map(|(j, v)| (j, v, (v - ideal).norm_squared()))
+            .min_by(|a, b| a.2.total_cmp(&b.2))?;
+        if off > reach * reach || taken.contains(&near) {
+            return None;
+        }
+        taken.push(near);
+        sum += to;
+        ux += to * ideal.transpose();
+        xx += ideal * ideal.transpose();
+    }
+    // The atom itself counts, and the ideal neighbours need not lie evenly round it (they do in all but hcp).
+    let center = ideals.iter().sum::<Vector3<f64>>() / n;
+    ux -= sum * center.transpose();
+    xx -= center * center.transpose() * n;
+    let map = ux * xx.try_inverse()?;
+    Some(components(
+        &((map.transpose() * map - Matrix3::identity()) * 0.5),
+    ))
+}
+
+impl Strain {
+    /// Mean, standard deviation and number of each component and of the trace over chosen atoms.
+    fn statistics(&self, chosen: impl Fn(usize) -> bool) -> Value {
+        let indices: Vec<usize> = (0..self.tensor.len()).filter(|&i| chosen(i)).collect();
+        let mut map: Map<String, Value> = COMPONENTS
+            .iter()
+            .enumerate()
+            .map(|(k, name)| {
+                (
+                    (*name).to_owned(),
+                    moments(indices.iter().map(|&i| self.tensor[i][k])),
+                )
+            })
+            .collect();
+        let trace = |t: &[f64; 6]| t[0] + t[1] + t[2];
+        map.insert(
+            "volumetric".into(),
+            moments(indices.iter().map(|&i| trace(&self.tensor[i]))),
+        );
+        Value::Object(map)
+    }
+
+    /// The JSON of `strain`: statistics of all atoms, by phase, by place in a core-shell particle, and by lattice.
+    pub(super) fn json(&self, out: &Analyzed) -> Value {
+        let mut json = Map::new();
+        json.insert("sigma_A".into(), json!(out.params.strain_sigma));
+        json.insert(
+            "reference_given".into(),
+            json!(out.params.strain_lattice.is_some()),
+        );
+        let on_lattice = self.lattice_of.iter().flatten().count();
+        json.insert("atoms_on_lattices".into(), json!(on_lattice));
+        json.insert("all".into(), self.statistics(|_| true));
+        if let Some(phase) = out.atoms.column("phase") {
+            let by = super::summary::phases(phase)
+                .into_iter()
+                .map(|(name, value)| (name, self.statistics(|i| phase[i] == value)))
+                .collect::<Map<_, _>>();
+            json.insert("by_phase".into(), Value::Object(by));
+        }
+        let thickness = out
+            .core_shell
+            .as_ref()
+            .and_then(|c| Some((c, c.profiles.first()?.thickness?)));
+        if let Some((found, thickness)) = thickness.filter(|(c, _)| !c.depth.is_empty()) {
+            let half = 0.5 * thickness;
+            let depth = &found.depth;
+            json.insert(
+                "by_depth".into(),
+                json!({
+                    "core": self.statistics(|i| depth[i] < -half),
+                    "interface": self.statistics(|i| depth[i].abs() <= half),
+                    "shell": self.statistics(|i| depth[i] > half),
+                }),
+            );
+        }
+        let lattices: Vec<Value> = self
+            .lattices
+            .iter()
+            .enumerate()
+            .map(|(k, l)| {
+                json!({
+                    "structure": l.structure.name(), "n": l.atoms, "a_A": l.a, "c_A": l.c,
+                    "reference_a_A": l.reference_a, "reference_c_A": l.reference_c,
+                    "rms_displacement_A": l.misfit, "rotation": l.rotation,
+                    "strain": self.statistics(|i| self.lattice_of[i] == Some(k as u32)),
+                })
+            })
+            .collect();
+        json.insert("lattices".into(), json!(lattices));
+        let local: Map<String, Value> = COMPONENTS
+            .iter()
+            .enumerate()
+            .map(|(k, name)| ((*name).to_owned(), moments(self.local.iter().map(|t| t[k]))))
+            .collect();
+        json.insert("unsmoothed_green_lagrange".into(), Value::Object(local));
+        Value::Object(json)
+    }
+}
+
+#[cfg(test)]
+mod tests;
