@@ -411,6 +411,24 @@ impl Strain {
         Value::Object(map)
     }
 
+    /// [`Self::local`] in the axes of each atom's crystal (the cubic ones, in an order that differs between grains).
+    #[must_use]
+    pub fn local_in_crystal(&self) -> Vec<[f64; 6]> {
+        self.local
+            .iter()
+            .zip(&self.lattice_of)
+            .map(|(t, lattice)| {
+                let Some(lattice) = lattice else {
+                    return [f64::NAN; 6];
+                };
+                let rotation = self.lattices[*lattice as usize].rotation;
+                let turn = Matrix3::from_fn(|r, c| rotation[r][c]);
+                let tensor = Matrix3::new(t[0], t[3], t[4], t[3], t[1], t[5], t[4], t[5], t[2]);
+                components(&(turn.transpose() * tensor * turn))
+            })
+            .collect()
+    }
+
     /// The JSON of `strain`: statistics of all atoms, by phase, by place in a core-shell particle, and by lattice.
     pub(super) fn json(&self, out: &Analyzed) -> Value {
         let mut json = Map::new();
@@ -459,12 +477,18 @@ impl Strain {
             })
             .collect();
         json.insert("lattices".into(), json!(lattices));
-        let local: Map<String, Value> = COMPONENTS
-            .iter()
-            .enumerate()
-            .map(|(k, name)| ((*name).to_owned(), moments(self.local.iter().map(|t| t[k]))))
-            .collect();
-        json.insert("unsmoothed_green_lagrange".into(), Value::Object(local));
+        let local = |tensors: &[[f64; 6]]| -> Map<String, Value> {
+            let column = |k: usize| moments(tensors.iter().map(|t| t[k]));
+            COMPONENTS
+                .iter()
+                .enumerate()
+                .map(|(k, name)| ((*name).to_owned(), column(k)))
+                .collect()
+        };
+        json.insert(
+            "unsmoothed_green_lagrange".into(),
+            json!({ "model_axes": local(&self.local), "crystal_axes": local(&self.local_in_crystal()) }),
+        );
         Value::Object(json)
     }
 }
