@@ -7,6 +7,7 @@ mod layers;
 pub mod order;
 pub mod oxidation;
 pub mod pdf;
+pub mod ptm;
 pub mod strain;
 mod summary;
 
@@ -60,6 +61,12 @@ pub struct AnalyzeParams {
     /// RMSD below which polyhedral template matching names a structure
     #[arg(long = "ptm-rmsd", default_value_t = Self::default().ptm_rmsd)]
     pub ptm_rmsd: f64,
+    /// Structures that polyhedral template matching looks for
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Self::default().ptm_structures)]
+    pub ptm_structures: Vec<ptm::Structure>,
+    /// Misorientation of neighbouring atoms below which they belong to one grain, degrees
+    #[arg(long, default_value_t = Self::default().grain_misorientation_deg)]
+    pub grain_misorientation_deg: f64,
     /// Circumradius above which a tetrahedron is void, Å (Zr)
     #[arg(long, default_value_t = Self::default().void_radius)]
     pub void_radius: f64,
@@ -93,6 +100,8 @@ impl Default for AnalyzeParams {
             map_sigma: 2.0, // (Zr)
             slab: 5.3,      // (Zr)
             ptm_rmsd: 0.1,
+            ptm_structures: ptm::Structure::ALL.to_vec(),
+            grain_misorientation_deg: 5.0,
             void_radius: 3.19, // (Zr)
             layer: 1.03,       // (PdPt)
             interface_sigma: None,
@@ -105,7 +114,10 @@ impl Default for AnalyzeParams {
 /// The outcome: numbers to write, the atoms with a column per quantity, and plots as data.
 #[derive(Debug, Clone, Default)]
 pub struct Analyzed {
-    /// The input atoms with added columns (`q4bar`, `q6bar`, `boo`, `cn`, `rho_n`, `oxidation`, `surface`, `phase`, …).
+    /// The input atoms with added columns (`q4bar`, `q6bar`, `boo`, `cn`, `rho_n`, `oxidation`, `surface`, `phase`, …);
+    /// those of template matching are `ptm` (0 other, 1 fcc, 2 hcp, 3 bcc, 4 ico, 5 sc), `ptm_rmsd` (NaN where no template
+    /// has the graph of the neighbours), and for known structures `lattice_A`, `ptm_qw` … `ptm_qz` (rotation
+    /// `sample_from_crystal`) and `grain` (0 none, 1 the largest, …).
     pub atoms: Atoms,
     /// The neighbour cutoff used, Å.
     pub cutoff: f64,
@@ -129,6 +141,10 @@ pub struct Analyzed {
     pub notes: Vec<String>,
     /// The tessellation, kept so that a threshold that moves costs no new one.
     pub space: Option<Arc<oxidation::Space>>,
+    /// Grains, largest first: grain n of the column `grain` is the n-th.
+    pub grains: Vec<ptm::Grain>,
+    /// Every atom's best template, kept so that a threshold that moves costs no new matching.
+    pub matches: Option<Arc<ptm::Matches>>,
 }
 
 /// A pair distribution function.
@@ -175,7 +191,7 @@ pub enum AnalyzeError {
 }
 
 /// The names `only` understands, in the order they run.
-pub const PARTS: [&str; 7] = [
+pub const PARTS: [&str; 8] = [
     "pdf",
     "boo",
     "voronoi",
@@ -183,6 +199,7 @@ pub const PARTS: [&str; 7] = [
     "voids",
     "core-shell",
     "strain",
+    "ptm",
 ];
 
 /// Runs the analyses.
@@ -194,10 +211,10 @@ pub fn analyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    run(atoms, params, None, monitor)
+    run(atoms, params, None, None, monitor)
 }
 
-/// Repeats an analysis with other thresholds; the tessellation is used again.
+/// Repeats an analysis with other thresholds; the tessellation and the matched templates are used again.
 ///
 /// # Errors
 /// As [`analyze`].
@@ -206,13 +223,15 @@ pub fn reanalyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    run(&before.atoms, params, before.space.clone(), monitor)
+    let (space, matches) = (before.space.clone(), before.matches.clone());
+    run(&before.atoms, params, space, matches, monitor)
 }
 
 fn run(
     atoms: &Atoms,
     params: &AnalyzeParams,
     space: Option<Arc<oxidation::Space>>,
+    matches: Option<Arc<ptm::Matches>>,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
     let spacing = check(atoms, params)?;
@@ -231,12 +250,14 @@ fn run(
             params: params.clone(),
             notes: Vec::new(),
             space,
+            grains: Vec::new(),
+            matches,
         },
         spacing,
         region: None,
         surface: None,
     };
-    let total = 7;
+    let total = 8;
     for (done, step) in [
         Work::pdf,
         Work::order,
@@ -253,6 +274,8 @@ fn run(
         monitor.progress(done, total);
         step(&mut work, params);
     }
+    monitor.progress(total - 1, total);
+    work.templates(params, monitor)?;
     work.phases();
     monitor.progress(total, total);
     let mut out = work.out;
@@ -264,9 +287,8 @@ struct Wanted(Option<Vec<String>>);
 
 impl Wanted {
     fn new(params: &AnalyzeParams) -> Result<Self, AnalyzeError> {
-        let known = [&PARTS[..], &["ptm"]].concat();
         for name in params.only.iter().flatten() {
-            if !known.contains(&name.as_str()) {
+            if !PARTS.contains(&name.as_str()) {
                 return Err(AnalyzeError::BadParameter {
                     name: "only",
                     expected: format!("one of {}", PARTS.join(", ")),
@@ -415,6 +437,33 @@ impl Work {
         self.time("voids", started);
     }
 
+    fn templates(&mut self, params: &AnalyzeParams, monitor: &Monitor) -> Result<(), AnalyzeError> {
+        if !self.wanted.has("ptm") {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let wanted = &params.ptm_structures;
+        let known = self.out.matches.take().filter(|m| m.wanted == *wanted);
+        let matches = match known {
+            Some(matches) => matches,
+            None => Arc::new(ptm::Matches::new(
+                &self.out.atoms.positions,
+                wanted.clone(),
+                self.spacing,
+                monitor,
+            )?),
+        };
+        self.out.notes.extend(matches.notes());
+        self.out.grains = matches.describe(
+            &mut self.out.atoms,
+            params.ptm_rmsd,
+            params.grain_misorientation_deg.to_radians(),
+        );
+        self.out.matches = Some(matches);
+        self.time("ptm", started);
+        Ok(())
+    }
+
     /// Metal core 0, crystalline 1, amorphous oxide 2: order splits off the amorphous part, oxidation the core.
     /// A `phase` column of the input is kept as it is.
     fn phases(&mut self) {
@@ -499,6 +548,8 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
         ("strain_sigma", params.strain_sigma),
         ("strain_lattice", params.strain_lattice.unwrap_or(1.0)),
         ("interface_sigma", params.interface_sigma.unwrap_or(1.0)),
+        ("ptm_rmsd", params.ptm_rmsd),
+        ("grain_misorientation_deg", params.grain_misorientation_deg),
         ("cutoff", params.cutoff.unwrap_or(1.0)),
     ];
     for (name, value) in positive {

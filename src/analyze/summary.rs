@@ -1,5 +1,6 @@
 //! The numbers of an analysis as JSON, with the keys promised to scripts. Parts that were not computed are absent.
 
+use super::ptm::Structure;
 use super::{AnalyzeParams, Analyzed, oxidation};
 use crate::model::geometry::distance;
 use crate::numeric::neighbors::neighbors_within;
@@ -100,6 +101,14 @@ pub fn summary(
             }),
         );
     }
+    let wanted = |part: &str| {
+        let only = params.only.as_ref();
+        only.is_none_or(|only| only.iter().any(|name| name == part))
+    };
+    if out.matches.is_some() && wanted("ptm") {
+        json.insert("ptm".into(), structures(out, params));
+        json.insert("grains".into(), grains(out));
+    }
     if let Some(cn) = out.atoms.column("cn") {
         let mut histogram = vec![0usize; cn.iter().fold(0.0f64, |a, b| a.max(*b)) as usize + 1];
         for &n in cn {
@@ -117,10 +126,7 @@ pub fn summary(
         json.insert("oxygen_inferred".into(), json!(out.oxygen.len()));
     }
     if let (Some(space), Some(region)) = (&out.space, region)
-        && params
-            .only
-            .as_ref()
-            .is_none_or(|only| only.iter().any(|part| part == "voids"))
+        && wanted("voids")
     {
         json.insert(
             "voids".into(),
@@ -141,6 +147,45 @@ pub fn summary(
     json.insert("seconds".into(), Value::Object(seconds));
     json.insert("notes".into(), json!(out.notes));
     Value::Object(json)
+}
+
+/// Atoms of each structure, and lattice constants of those there are.
+fn structures(out: &Analyzed, params: &AnalyzeParams) -> Value {
+    let named = out.atoms.column("ptm").unwrap_or_default();
+    let lattice = out.atoms.column("lattice_A").unwrap_or_default();
+    let mut map = Map::new();
+    map.insert("rmsd_cutoff".into(), json!(params.ptm_rmsd));
+    let mut constants = Map::new();
+    for structure in Structure::ALL.into_iter().chain([Structure::Other]) {
+        let is = |value: &f64| *value == f64::from(structure as u8);
+        let count = named.iter().filter(|v| is(v)).count();
+        map.insert(structure.name().into(), json!(count));
+        if count > 0 && structure != Structure::Other {
+            let own = named.iter().zip(lattice).filter(|(v, _)| is(v));
+            let (mean, sd, n) = statistics(own.map(|(_, a)| *a));
+            constants.insert(
+                structure.name().into(),
+                json!({ "mean": mean, "sd": sd, "n": n }),
+            );
+        }
+    }
+    map.insert("lattice_A".into(), Value::Object(constants));
+    Value::Object(map)
+}
+
+/// The grains in the order of their numbers.
+fn grains(out: &Analyzed) -> Value {
+    out.grains
+        .iter()
+        .map(|grain| {
+            json!({
+                "structure": grain.structure.name(),
+                "atoms": grain.atoms,
+                "orientation_wxyz": grain.orientation,
+                "lattice_A": grain.lattice,
+            })
+        })
+        .collect()
 }
 
 fn bond_lengths(out: &Analyzed) -> Value {

@@ -3,6 +3,7 @@
 pub mod curve;
 pub mod fit;
 pub mod gaussian;
+pub mod hull;
 pub mod interpolate;
 pub mod neighbors;
 pub mod surface;
