@@ -67,8 +67,9 @@ pub(super) struct Layout {
     /// Stored y of the first voxel and of the first pixel: equal y of volume and image lie at equal places.
     pub(super) volume_y: usize,
     pub(super) image_y: usize,
-    /// Stored y of a column or row.
+    /// Stored y of a column or row, and how many of them at either end are no more than zeros.
     pub(super) stored_y: usize,
+    pub(super) halo: usize,
     /// Stored y of a slab (the last may be shorter).
     pub(super) slab_y: usize,
 }
@@ -107,6 +108,7 @@ impl Layout {
             volume_y: volume_y + halo,
             image_y: image_y + halo,
             stored_y,
+            halo,
             slab_y: if slabs { SLAB } else { stored_y },
         }
     }

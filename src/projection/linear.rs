@@ -55,7 +55,7 @@ impl LinearProjector {
         let geometry = if single_axis {
             Geometry::SingleAxis(SingleAxis::new(&layout, &rotations))
         } else {
-            Geometry::General(General::new(rotations))
+            Geometry::General(General::new(&layout, &rotations))
         };
         Self {
             layout,
@@ -279,8 +279,9 @@ impl LinearProjector {
     ) {
         let layout = &self.layout;
         let mut scratch = Scratch([0.0; COLUMNS * SLAB]);
-        for part in (0..ys.len()).step_by(SLAB) {
-            let depth = SLAB.min(ys.len() - part);
+        let end = ys.len() - layout.halo;
+        for part in (layout.halo..end).step_by(SLAB) {
+            let depth = SLAB.min(end - part);
             let columns = &mut scratch.0[..tile.columns() * depth];
             columns.fill(0.0);
             match &self.geometry {

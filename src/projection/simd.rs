@@ -30,8 +30,20 @@ pub trait Vector: Copy {
     /// `self − other`.
     fn sub(self, other: Self) -> Self;
 
+    /// `self · factor`.
+    fn mul(self, factor: Self) -> Self;
+
+    /// The smaller one.
+    fn min(self, other: Self) -> Self;
+
+    /// The larger one.
+    fn max(self, other: Self) -> Self;
+
     /// `self · factor + addend`.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+
+    /// All but the first, then the first of `next`.
+    fn followed_by(self, next: Self) -> Self;
 }
 
 /// Work on any [`Vector`]. A trait instead of a closure: its method can be forced inline.
@@ -43,6 +55,19 @@ pub(crate) trait Kernel {
 /// Plain arrays: what the compiler makes of them on any processor.
 #[derive(Clone, Copy)]
 struct Portable([f32; 4]);
+
+impl Portable {
+    #[inline(always)]
+    fn with(self, other: Self, act: impl Fn(f32, f32) -> f32) -> Self {
+        let (a, b) = (self.0, other.0);
+        Self([
+            act(a[0], b[0]),
+            act(a[1], b[1]),
+            act(a[2], b[2]),
+            act(a[3], b[3]),
+        ])
+    }
+}
 
 impl Vector for Portable {
     const WIDTH: usize = 4;
@@ -65,34 +90,46 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        let (a, b) = (self.0, other.0);
-        Self([a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]])
+        self.with(other, |a, b| a + b)
     }
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        let (a, b) = (self.0, other.0);
-        Self([a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]])
+        self.with(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, factor: Self) -> Self {
+        self.with(factor, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.with(other, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
-        let (a, b, c) = (self.0, factor.0, addend.0);
         // Not `f32::mul_add`: without the instruction that is a call for every number.
-        Self([
-            a[0] * b[0] + c[0],
-            a[1] * b[1] + c[1],
-            a[2] * b[2] + c[2],
-            a[3] * b[3] + c[3],
-        ])
+        self.mul(factor).add(addend)
+    }
+
+    #[inline(always)]
+    fn followed_by(self, next: Self) -> Self {
+        Self([self.0[1], self.0[2], self.0[3], next.0[0]])
     }
 }
 
 /// A [`Vector`] of intrinsics.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! intrinsic_vector {
-    ($name:ident, $register:ty, $width:literal, $splat:path, $load:path, $store:path, $add:path, $sub:path,
-     |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+    ($name:ident, $register:ty, $width:literal, $splat:path, $load:path, $store:path,
+     [$($method:ident $operation:path),*], |$a:ident, $b:ident, $c:ident| $mul_add:expr, |$d:ident, $e:ident| $followed_by:expr) => {
         #[derive(Clone, Copy)]
         struct $name($register);
 
@@ -120,17 +157,13 @@ macro_rules! intrinsic_vector {
                 unsafe { $store(to.as_mut_ptr(), self.0) }
             }
 
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                // SAFETY: as in `splat`.
-                Self(unsafe { $add(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                // SAFETY: as in `splat`.
-                Self(unsafe { $sub(self.0, other.0) })
-            }
+            $(
+                #[inline(always)]
+                fn $method(self, other: Self) -> Self {
+                    // SAFETY: as in `splat`.
+                    Self(unsafe { $operation(self.0, other.0) })
+                }
+            )*
 
             #[inline(always)]
             fn mul_add(self, factor: Self, addend: Self) -> Self {
@@ -138,59 +171,51 @@ macro_rules! intrinsic_vector {
                 // SAFETY: as in `splat`.
                 Self(unsafe { $mul_add })
             }
+
+            #[inline(always)]
+            fn followed_by(self, next: Self) -> Self {
+                let ($d, $e) = (self.0, next.0);
+                // SAFETY: as in `splat`.
+                Self(unsafe { $followed_by })
+            }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-    _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
-};
+use std::arch::x86_64::*;
 
 #[cfg(target_arch = "x86_64")]
 intrinsic_vector!(
-    Avx512,
-    __m512,
-    16,
-    _mm512_set1_ps,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_add_ps,
-    _mm512_sub_ps,
-    |a, b, c| _mm512_fmadd_ps(a, b, c)
+    Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+    [add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, min _mm512_min_ps, max _mm512_max_ps],
+    |a, b, c| _mm512_fmadd_ps(a, b, c),
+    |a, b| _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(
+        _mm512_castps_si512(b),
+        _mm512_castps_si512(a),
+    ))
 );
 
 #[cfg(target_arch = "x86_64")]
 intrinsic_vector!(
-    Avx2,
-    __m256,
-    8,
-    _mm256_set1_ps,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_add_ps,
-    _mm256_sub_ps,
-    |a, b, c| _mm256_fmadd_ps(a, b, c)
+    Avx2, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+    [add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, min _mm256_min_ps, max _mm256_max_ps],
+    |a, b, c| _mm256_fmadd_ps(a, b, c),
+    |a, b| _mm256_castsi256_ps(_mm256_alignr_epi8::<4>(
+        _mm256_castps_si256(_mm256_permute2f128_ps::<0x21>(a, b)),
+        _mm256_castps_si256(a),
+    ))
 );
 
 #[cfg(target_arch = "aarch64")]
-use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vst1q_f32, vsubq_f32,
-};
+use std::arch::aarch64::*;
 
 #[cfg(target_arch = "aarch64")]
 intrinsic_vector!(
-    Neon,
-    float32x4_t,
-    4,
-    vdupq_n_f32,
-    vld1q_f32,
-    vst1q_f32,
-    vaddq_f32,
-    vsubq_f32,
-    |a, b, c| vfmaq_f32(c, a, b)
+    Neon, float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32,
+    [add vaddq_f32, sub vsubq_f32, mul vmulq_f32, min vminq_f32, max vmaxq_f32],
+    |a, b, c| vfmaq_f32(c, a, b),
+    |a, b| vextq_f32::<1>(a, b)
 );
 
 /// Instructions a kernel is run with: always such as this processor has.

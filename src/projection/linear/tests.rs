@@ -42,7 +42,7 @@ fn naive(data: &Array3<f32>, angle: EulerAngles, size: [usize; 2]) -> Vec<f64> {
 }
 
 /// Series with one tilt axis, and others.
-const GEOMETRIES: [&[[f64; 3]]; 3] = [
+const GEOMETRIES: [&[[f64; 3]]; 4] = [
     &[
         [0.0, 0.0, 0.0],
         [0.0, 37.0, 0.0],
@@ -50,12 +50,8 @@ const GEOMETRIES: [&[[f64; 3]]; 3] = [
         [0.0, 90.0, 0.0],
         [0.0, 135.0, 0.0],
     ],
-    &[
-        [0.3, -71.0, 0.2],
-        [-0.2, 12.0, 0.1],
-        [0.0, 30.0, 0.0],
-        [1.5, 55.0, -2.0],
-    ],
+    &[[0.3, -71.0, 0.2], [-0.2, 12.0, 0.1], [0.0, 30.0, 0.0]],
+    &[[0.6, -40.0, 0.5], [1.5, 55.0, -2.0], [-4.0, 5.0, 6.0]],
     &[
         [20.0, 50.0, -33.0],
         [90.0, 10.0, 80.0],
@@ -102,8 +98,8 @@ fn projected(projector: &LinearProjector, volume: &WorkVolume) -> WorkImages {
 }
 
 fn back(projector: &LinearProjector, images: &WorkImages) -> WorkVolume {
-    let mut volume = projector.new_volume();
-    volume.0.fill(7.0);
+    // What was there before does not matter.
+    let mut volume = projector.ones();
     projector
         .adjoint(images, &mut volume, &Monitor::silent())
         .unwrap();
