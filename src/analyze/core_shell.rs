@@ -270,7 +270,7 @@ pub fn core_shell(
         ),
         None => notes.push("core-shell: the atoms form no body, so there are no layers".to_owned()),
     }
-    let sigma = params.interface_sigma.unwrap_or(0.75 * spacing);
+    let sigma = sigma(params, spacing);
     let scales = [1.0, 0.75, 1.5];
     let made: Vec<Option<(Surface, Vec<f64>)>> = scales
         .par_iter()
@@ -309,6 +309,12 @@ pub fn core_shell(
         notes.push("core-shell: the core fraction does not pass from 95 % to 5 %".to_owned());
     }
     Ok((found, notes))
+}
+
+/// σ of the Gaussian that makes the 50 % surface, Å: the given one, or ¾ of the nearest distance, with which the first shell
+/// of neighbours still counts and single atoms do not show.
+pub(super) fn sigma(params: &AnalyzeParams, spacing: f64) -> f64 {
+    params.interface_sigma.unwrap_or(0.75 * spacing)
 }
 
 /// The species nearest to the centre of all atoms on average; of equals, the first by name.
@@ -504,7 +510,7 @@ fn thickness_error(layers: &[Layer]) -> Option<f64> {
 ///
 /// The field is evaluated on a grid of ¾ σ (its 50 % crossings are good to 0.01 σ), only near atoms whose own value says that the surface may be near: within the
 /// distance that any place of the particle has to an atom, the field changes by less than 0.45.
-fn half_surface(
+pub(super) fn half_surface(
     positions: &[Point],
     is_core: &[bool],
     neighbors: &[Vec<u32>],

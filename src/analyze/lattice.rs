@@ -310,7 +310,8 @@ pub struct Grain {
 struct Growth<'a> {
     positions: &'a [Point],
     neighbors: &'a [Vec<u32>],
-    given: Option<&'a [f64]>,
+    /// Given grain of each atom, if it is a large one.
+    given: Vec<Option<i64>>,
     /// Which structure each atom's own neighbours are.
     own: &'a [Option<(usize, Match)>],
     /// Whether an atom has its grain.
@@ -330,11 +331,12 @@ impl Growth<'_> {
     /// belong to the lattice that they fit.
     fn together(&self, seed: u32, next: u32) -> bool {
         let structure = |atom: u32| self.own[atom as usize].map(|(structure, _)| structure);
-        self.given.is_none_or(|grain| {
-            let (a, b) = (grain[seed as usize], grain[next as usize]);
-            let other = structure(next).is_some_and(|own| Some(own) != structure(seed));
-            a == b || !(a >= 1.0 && b >= 1.0) || other
-        })
+        match (self.given[seed as usize], self.given[next as usize]) {
+            (Some(a), Some(b)) if a != b => {
+                structure(next).is_some_and(|own| Some(own) != structure(seed))
+            }
+            _ => true,
+        }
     }
 
     /// The atoms of the grain of `seed`, in the order they joined.
@@ -406,8 +408,19 @@ impl Growth<'_> {
     }
 }
 
+/// Grain number of each atom, for grains that a lattice can be fitted to.
+fn large_grains(given: Option<&[f64]>, atoms: usize) -> Vec<Option<i64>> {
+    let number = |g: &f64| (*g >= 1.0).then_some(*g as i64);
+    let mut sizes: std::collections::HashMap<i64, usize> = Default::default();
+    given.into_iter().flatten().filter_map(number).for_each(|g| *sizes.entry(g).or_default() += 1);
+    given.map_or_else(
+        || vec![None; atoms],
+        |given| given.iter().map(|g| number(g).filter(|g| sizes[g] >= SMALLEST)).collect(),
+    )
+}
+
 /// The grains of a model, those of the commonest structure first. `neighbors` reach as far as the first shell (fcc, hcp) or the second
-/// (bcc); `given` are grain numbers from 1 to respect.
+/// (bcc); `given` are grain numbers from 1 to respect, of grains that are large enough for a lattice.
 #[must_use]
 pub fn grains(positions: &[Point], neighbors: &[Vec<u32>], given: Option<&[f64]>) -> Vec<Grain> {
     let ideals = Structure::ALL.map(Ideal::new);
@@ -437,7 +450,7 @@ pub fn grains(positions: &[Point], neighbors: &[Vec<u32>], given: Option<&[f64]>
     let mut growth = Growth {
         positions,
         neighbors,
-        given,
+        given: large_grains(given, positions.len()),
         own: &found,
         taken: vec![false; positions.len()],
         site: vec![None; positions.len()],

@@ -7,6 +7,7 @@ mod layers;
 pub mod order;
 pub mod oxidation;
 pub mod pdf;
+pub mod profiles;
 pub mod ptm;
 pub mod strain;
 mod summary;
@@ -82,6 +83,9 @@ pub struct AnalyzeParams {
     /// Lattice constant a from which strain is counted, Å [default: the best fit to all grains of a structure]
     #[arg(long)]
     pub strain_lattice: Option<f64>,
+    /// Bin width of the profiles, Å [default: half the nearest distance]
+    #[arg(long)]
+    pub profile_bin: Option<f64>,
 }
 
 impl Default for AnalyzeParams {
@@ -107,6 +111,7 @@ impl Default for AnalyzeParams {
             interface_sigma: None,
             strain_sigma: 3.89, // (PdPt)
             strain_lattice: None,
+            profile_bin: None,
         }
     }
 }
@@ -135,6 +140,10 @@ pub struct Analyzed {
     pub core_shell: Option<core_shell::CoreShell>,
     /// Lattices and strain, where there are grains.
     pub strain: Option<strain::Strain>,
+    /// Surfaces of the model and the atoms' distances from them.
+    pub distances: Vec<profiles::Distances>,
+    /// Quantities against those distances.
+    pub profiles: Vec<profiles::Profile>,
     /// The parameters it was made with.
     pub params: AnalyzeParams,
     /// What could not be computed, and what was assumed.
@@ -191,15 +200,16 @@ pub enum AnalyzeError {
 }
 
 /// The names `only` understands, in the order they run.
-pub const PARTS: [&str; 8] = [
+pub const PARTS: [&str; 9] = [
     "pdf",
     "boo",
     "voronoi",
     "oxidation",
     "voids",
     "core-shell",
-    "strain",
     "ptm",
+    "strain",
+    "profiles",
 ];
 
 /// Runs the analyses.
@@ -247,6 +257,8 @@ fn run(
             voids: Vec::new(),
             core_shell: None,
             strain: None,
+            distances: Vec::new(),
+            profiles: Vec::new(),
             params: params.clone(),
             notes: Vec::new(),
             space,
@@ -257,7 +269,7 @@ fn run(
         region: None,
         surface: None,
     };
-    let total = 8;
+    let total = 9;
     for (done, step) in [
         Work::pdf,
         Work::order,
@@ -265,7 +277,6 @@ fn run(
         Work::oxidation,
         Work::voids,
         core_shell::part,
-        strain::part,
     ]
     .into_iter()
     .enumerate()
@@ -274,9 +285,16 @@ fn run(
         monitor.progress(done, total);
         step(&mut work, params);
     }
-    monitor.progress(total - 1, total);
+    monitor.progress(total - 3, total);
     work.templates(params, monitor)?;
+    monitor.check()?;
+    monitor.progress(total - 2, total);
+    // Grains and phases are known from here on.
+    strain::part(&mut work, params);
     work.phases();
+    monitor.check()?;
+    monitor.progress(total - 1, total);
+    profiles::part(&mut work, params);
     monitor.progress(total, total);
     let mut out = work.out;
     out.summary = summary::summary(&out, params, &work.region, work.surface.as_deref());
@@ -369,10 +387,8 @@ impl Work {
     }
 
     fn tessellate(&mut self, _: &AnalyzeParams) {
-        if !["voronoi", "oxidation", "voids", "core-shell"]
-            .iter()
-            .any(|part| self.wanted.has(part))
-        {
+        let users = ["voronoi", "oxidation", "voids", "core-shell", "profiles"];
+        if !users.iter().any(|part| self.wanted.has(part)) {
             return;
         }
         let started = Instant::now();
@@ -546,6 +562,7 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
         ("void_radius", params.void_radius),
         ("layer", params.layer),
         ("strain_sigma", params.strain_sigma),
+        ("profile_bin", params.profile_bin.unwrap_or(1.0)),
         ("strain_lattice", params.strain_lattice.unwrap_or(1.0)),
         ("interface_sigma", params.interface_sigma.unwrap_or(1.0)),
         ("ptm_rmsd", params.ptm_rmsd),

@@ -136,6 +136,9 @@ pub fn summary(
     if let Some(found) = &out.core_shell {
         json.insert("core_shell".into(), found.json(out.cutoff));
     }
+    if !out.profiles.is_empty() {
+        json.insert("profiles".into(), super::profiles::json(out));
+    }
     if let Some(found) = &out.strain {
         json.insert("strain".into(), found.json(out));
     }
