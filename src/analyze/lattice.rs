@@ -412,10 +412,19 @@ impl Growth<'_> {
 fn large_grains(given: Option<&[f64]>, atoms: usize) -> Vec<Option<i64>> {
     let number = |g: &f64| (*g >= 1.0).then_some(*g as i64);
     let mut sizes: std::collections::HashMap<i64, usize> = Default::default();
-    given.into_iter().flatten().filter_map(number).for_each(|g| *sizes.entry(g).or_default() += 1);
+    given
+        .into_iter()
+        .flatten()
+        .filter_map(number)
+        .for_each(|g| *sizes.entry(g).or_default() += 1);
     given.map_or_else(
         || vec![None; atoms],
-        |given| given.iter().map(|g| number(g).filter(|g| sizes[g] >= SMALLEST)).collect(),
+        |given| {
+            given
+                .iter()
+                .map(|g| number(g).filter(|g| sizes[g] >= SMALLEST))
+                .collect()
+        },
     )
 }
 
