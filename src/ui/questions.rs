@@ -179,6 +179,7 @@ fn recovery_ui(ctx: &Context, state: &AppState, actions: &mut Actions) {
         ui.set_max_width(460.0);
         ui.heading("Take up where it ended?");
         let edits = match recovery.edits {
+            0 => "It comes back as it was".to_owned(),
             1 => "1 edit comes back".to_owned(),
             n => format!("{n} edits come back"),
         };

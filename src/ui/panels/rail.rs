@@ -108,13 +108,20 @@ fn entry(ui: &mut Ui, state: &AppState, index: usize, stage: Stage, actions: &mu
     let badge = badge(state, stage);
     let chosen = state.view.stage == stage;
     let width = ui.available_width();
-    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, 48.0), Sense::click());
+    let mark = color(ui, badge.mood);
+    let words = ui.painter().layout(
+        badge.words.clone(),
+        FontId::proportional(11.5),
+        mark,
+        width - 30.0,
+    );
+    let height = 33.0 + words.size().y;
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, height), Sense::click());
     response.widget_info(|| {
         let text = format!("{} stage: {}", stage.name(), badge.words);
         egui::WidgetInfo::selected(egui::Role::Button, true, chosen, text)
     });
     let visuals = ui.visuals();
-    let mark = color(ui, badge.mood);
     if chosen {
         ui.painter()
             .rect_filled(rect, 4.0, visuals.selection.bg_fill.gamma_multiply(0.4));
@@ -145,16 +152,8 @@ fn entry(ui: &mut Ui, state: &AppState, index: usize, stage: Stage, actions: &mu
         FontId::proportional(14.0),
         text_color,
     );
-    let words = ui.painter().layout(
-        badge.words.clone(),
-        FontId::proportional(11.5),
-        mark,
-        f32::INFINITY,
-    );
-    let clip = ui
-        .painter()
-        .with_clip_rect(rect.shrink2(egui::vec2(2.0, 0.0)));
-    clip.galley(rect.left_top() + egui::vec2(24.0, 26.0), words, mark);
+    let place = rect.left_top() + egui::vec2(24.0, 26.0);
+    ui.painter().galley(place, words, mark);
     let response = response.on_hover_text(format!("{}: {}", stage.name(), badge.words));
     if response.clicked() {
         actions.push(Action::ShowStage(stage));

@@ -60,13 +60,16 @@ pub fn figure_ui(
     if figure.equal_axes {
         plot = plot.data_aspect(1.0);
     }
-    if named > 1 {
+    // In a narrow panel it would cover what it explains.
+    if named > 1 && ui.available_width() > 420.0 {
         plot = plot.legend(Legend::default().position(quietest_corner(figure)));
     }
     let drag_id = id.with("drag");
+    // Labels of lines hang from the data's own top: bounds that follow their labels would grow frame by frame.
+    let top = extent(figure)[1][1];
     let response = plot.show(ui, |plot_ui| {
         for layer in &figure.layers {
-            draw_layer(plot_ui, layer, dark);
+            draw_layer(plot_ui, layer, top, dark);
         }
         draw_brush(plot_ui, drag_id);
         interact(plot_ui, figure, drag_id, brushable, actions)
@@ -144,30 +147,37 @@ fn ticks(input: &GridInput, room: f64) -> Vec<GridMark> {
         .collect()
 }
 
-/// The corner of the plot with the least in it, for the legend.
-fn quietest_corner(figure: &Figure) -> Corner {
-    let points = || {
-        figure.layers.iter().flat_map(|layer| match layer {
-            Layer::Line { points, .. } | Layer::Points { points, .. } => points.clone(),
-            Layer::Histogram { edges, counts, .. } => edges
-                .iter()
-                .zip(counts)
-                .map(|(&edge, &count)| [edge, count])
-                .collect(),
-            Layer::Mark { at, .. } => vec![*at; 20],
-            Layer::Vertical { .. } => Vec::new(),
-        })
-    };
-    let mut low = [f64::INFINITY; 2];
-    let mut high = [f64::NEG_INFINITY; 2];
-    for point in points() {
+/// Every point of the figure's data, in axis units.
+fn data_points(figure: &Figure) -> impl Iterator<Item = [f64; 2]> {
+    figure.layers.iter().flat_map(|layer| match layer {
+        Layer::Line { points, .. } | Layer::Points { points, .. } => points.clone(),
+        Layer::Histogram { edges, counts, .. } => edges
+            .iter()
+            .zip(counts)
+            .map(|(&edge, &count)| [edge, count])
+            .collect(),
+        Layer::Mark { at, .. } => vec![*at; 20],
+        Layer::Vertical { .. } => Vec::new(),
+    })
+}
+
+/// Lowest and highest corner of the data.
+fn extent(figure: &Figure) -> [[f64; 2]; 2] {
+    let mut corners = [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]];
+    for point in data_points(figure) {
         for axis in 0..2 {
-            low[axis] = low[axis].min(point[axis]);
-            high[axis] = high[axis].max(point[axis]);
+            corners[0][axis] = corners[0][axis].min(point[axis]);
+            corners[1][axis] = corners[1][axis].max(point[axis]);
         }
     }
+    corners.map(|corner| corner.map(|x| if x.is_finite() { x } else { 1.0 }))
+}
+
+/// The corner of the plot with the least in it, for the legend.
+fn quietest_corner(figure: &Figure) -> Corner {
+    let [low, high] = extent(figure);
     let mut crowd = [0usize; 4];
-    for point in points() {
+    for point in data_points(figure) {
         let share = |axis: usize| (point[axis] - low[axis]) / (high[axis] - low[axis]).max(1e-300);
         let (x, y) = (share(0), share(1));
         // A legend is about a quarter wide and half high in the tray.
@@ -200,7 +210,7 @@ fn number(axis: &AxisLabel, coordinate: f64) -> String {
     }
 }
 
-fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, dark: bool) {
+fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, top: f64, dark: bool) {
     match layer {
         Layer::Line {
             name,
@@ -239,6 +249,7 @@ fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, dark: bool) {
             let bars = edges
                 .windows(2)
                 .zip(counts)
+                .filter(|(_, count)| **count != 0.0)
                 .map(|(edge, &count)| {
                     // A hair of ground between the bars keeps them apart.
                     Bar::new((edge[0] + edge[1]) / 2.0, count)
@@ -257,8 +268,6 @@ fn draw_layer(plot_ui: &mut PlotUi<'_>, layer: &Layer, dark: bool) {
             let color = theme::ink(*ink, dark);
             let width = if id.is_some() { 2.5 } else { 1.2 };
             plot_ui.vline(VLine::new("", *x).color(color).width(width));
-            let bounds = plot_ui.plot_bounds();
-            let top = bounds.max()[1] - 0.04 * bounds.height();
             let text = egui::RichText::new(format!(" {label}")).small();
             plot_ui.text(
                 Text::new("", PlotPoint::new(*x, top), text)
