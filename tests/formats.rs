@@ -264,6 +264,27 @@ fn dropped_files_find_their_roles() {
     assert!(pairing.describe().contains("Angles: angles.txt"));
 }
 
+#[test]
+fn two_arrays_that_suit_equally_well_are_a_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = angles(&folder, 5);
+    let file = folder.path().join("two.mat");
+    io::save_stack(&file, &stack(), Some(0.3), false).unwrap();
+    // The same variable once more, under another name.
+    let mut bytes = std::fs::read(&file).unwrap();
+    let name = io::list(&file).unwrap()[0].name.clone();
+    let mut again = bytes[128..].to_vec();
+    let at = again
+        .windows(name.len())
+        .position(|window| window == name.as_bytes())
+        .unwrap();
+    again[at] = b'q';
+    bytes.extend(again);
+    std::fs::write(&file, bytes).unwrap();
+    let pairing = io::pair_files(&[file.clone(), table]);
+    assert_eq!(pairing.projections, Some(file.display().to_string()));
+}
+
 /// Valid files of every kind, small.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();

@@ -188,9 +188,15 @@ fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize
     ranked.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     let mut own_angles = false;
     let mut shape = Vec::new();
+    // Two arrays of one file that suit equally well: the file alone is named, and whoever opens it asks which.
+    let undecided = matches!(ranked.as_slice(), [(best, a), (next, b), ..] if best == next && a.path == b.path);
     for (score, stack) in ranked {
         if score > 0 && pairing.projections.is_none() {
-            pairing.projections = Some(stack.spec());
+            pairing.projections = Some(if undecided {
+                stack.path.display().to_string()
+            } else {
+                stack.spec()
+            });
             own_angles = stack.has_angles;
             shape = stack.info.shape;
         } else if score <= 0 && pairing.volume.is_none() && stack.info.shape.len() == 3 {
