@@ -281,7 +281,7 @@ fn two_arrays_that_suit_equally_well_are_a_question() {
     again[at] = b'q';
     bytes.extend(again);
     std::fs::write(&file, bytes).unwrap();
-    let pairing = io::pair_files(&[file.clone(), table]);
+    let pairing = io::pair_files(&[file.clone(), table.into()]);
     assert_eq!(pairing.projections, Some(file.display().to_string()));
 }
 

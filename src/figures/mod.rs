@@ -2,6 +2,7 @@
 
 pub mod plots;
 pub mod render;
+pub mod structure;
 
 use serde::{Deserialize, Serialize};
 

@@ -427,6 +427,7 @@ pub fn analysis_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Figu
     ]
     .into_iter()
     .flatten()
+    .chain(super::structure::structure_figures(analyzed, params))
     .collect()
 }
 

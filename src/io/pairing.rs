@@ -189,7 +189,8 @@ fn assign(pairing: &mut Pairing, stacks: Vec<Stack>, angles: Vec<(PathBuf, usize
     let mut own_angles = false;
     let mut shape = Vec::new();
     // Two arrays of one file that suit equally well: the file alone is named, and whoever opens it asks which.
-    let undecided = matches!(ranked.as_slice(), [(best, a), (next, b), ..] if best == next && a.path == b.path);
+    let undecided =
+        matches!(ranked.as_slice(), [(best, a), (next, b), ..] if best == next && a.path == b.path);
     for (score, stack) in ranked {
         if score > 0 && pairing.projections.is_none() {
             pairing.projections = Some(if undecided {

@@ -312,6 +312,7 @@ impl App {
             "cutoff" => params.cutoff = Some(x.max(0.1)),
             "boo_threshold" => params.boo_threshold = x.clamp(0.0, 1.0),
             "oxygen_volume" => params.oxygen_volume = x.max(0.0),
+            "ptm_rmsd" => params.ptm_rmsd = x.max(0.0),
             "void_radius" => params.void_radius = x.max(0.1),
             _ => return None,
         }
