@@ -270,7 +270,7 @@ fn two_arrays_that_suit_equally_well_are_a_question() {
     let table = angles(&folder, 5);
     let file = folder.path().join("two.mat");
     io::save_stack(&file, &stack(), Some(0.3), false).unwrap();
-    // The same variable once more, under another name.
+    // The same variable twice, under names that say nothing.
     let mut bytes = std::fs::read(&file).unwrap();
     let name = io::list(&file).unwrap()[0].name.clone();
     let mut again = bytes[128..].to_vec();
@@ -279,6 +279,7 @@ fn two_arrays_that_suit_equally_well_are_a_question() {
         .position(|window| window == name.as_bytes())
         .unwrap();
     again[at] = b'q';
+    bytes[128 + at] = b'a';
     bytes.extend(again);
     std::fs::write(&file, bytes).unwrap();
     let pairing = io::pair_files(&[file.clone(), table.into()]);
