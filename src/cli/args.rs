@@ -51,7 +51,7 @@ pub enum Command {
         /// The file
         file: String,
     },
-    /// Background subtraction and alignment of a tilt series
+    /// Denoising, background subtraction and alignment of a tilt series
     Preprocess(Preprocess),
     /// RESIRE: tilt series → volume
     Reconstruct(Reconstruct),

@@ -1,16 +1,21 @@
-//! From a raw tilt series to one that RESIRE can use: background and alignment.
+//! From a raw tilt series to one that RESIRE can use: denoising, background and alignment.
 //!
 //! Which steps a series needs is decided from its own pixels ([`assess`]): where the vacuum around the specimen is
 //! empty nothing is subtracted, where the tilts already agree nothing is moved, and each decision comes with a
 //! sentence. [`prepare`] carries out what is needed. Counts stay counts: a pixel remains the plain sum along the beam.
+//!
+//! Denoising is done on request only: what a model gains or loses by it cannot be told from the pixels. Background and
+//! alignment are always *measured* on the raw counts, whose noise is known, and then applied to the denoised ones.
 
 pub mod align;
 pub mod background;
+pub mod bm3d;
 pub mod frames;
 pub mod vacuum;
 
 pub use align::Misalignment;
 pub use background::BackgroundModel;
+pub use bm3d::{Bm3dError, Bm3dParams, Denoised};
 pub use frames::{FastAxis, FrameParams, Registered, register};
 
 use crate::model::TiltSeries;
@@ -66,6 +71,12 @@ pub struct PrepareParams {
     /// Scale all images to the same sum (only for a specimen wholly inside the images)
     #[arg(long)]
     pub equalize_dose: bool,
+    /// Denoise the images by BM3D
+    #[arg(long)]
+    pub denoise: bool,
+    /// How to denoise
+    #[command(flatten)]
+    pub bm3d: Bm3dParams,
 }
 
 impl Default for PrepareParams {
@@ -77,6 +88,8 @@ impl Default for PrepareParams {
             dilation_px: 3,
             clamp: false,
             equalize_dose: false,
+            denoise: false,
+            bm3d: Bm3dParams::default(),
         }
     }
 }
@@ -105,6 +118,8 @@ impl Assessment {
 pub struct Prepared {
     /// The prepared series.
     pub series: TiltSeries,
+    /// What BM3D made of the raw counts, before anything was subtracted or moved; `None` when it was not asked for.
+    pub denoised: Option<Denoised>,
     /// What was subtracted, shape `(tilt, x, y)`, before the images were moved; `None` when nothing was.
     pub background: Option<Array3<f32>>,
     /// Mean subtracted count of each tilt.
@@ -142,9 +157,21 @@ pub enum PrepareError {
         /// What was given.
         found: String,
     },
+    /// The series cannot be denoised.
+    #[error(transparent)]
+    Denoise(Bm3dError),
     /// The user stopped it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl From<Bm3dError> for PrepareError {
+    fn from(error: Bm3dError) -> Self {
+        match error {
+            Bm3dError::Stopped(how) => Self::Stopped(how),
+            other => Self::Denoise(other),
+        }
+    }
 }
 
 /// Decides which steps a series needs. A series that cannot be judged (too small, not finite) needs none, and the
@@ -176,7 +203,7 @@ pub fn assess(series: &TiltSeries) -> Assessment {
     }
 }
 
-/// Prepares a series: subtracts its background and aligns it, as far as the data asks for it.
+/// Prepares a series: denoises it on request, subtracts its background and aligns it as far as the data asks for it.
 ///
 /// # Errors
 /// Images that are too small or hold no finite numbers, a parameter out of range, or a stop.
@@ -188,6 +215,17 @@ pub fn prepare(
     let mut work = Work::new(series, params, monitor)?;
     let tilts = series.len();
     let mut images = work.flat;
+    let denoised = if (params.denoise || params.force) && !params.skip.contains(&Step::Denoise) {
+        let found = bm3d::denoise(&series.images, &params.bm3d, monitor)?;
+        work.notes.insert(0, found.note());
+        images.assign(&found.images);
+        if let Some(background) = &work.background {
+            images -= background;
+        }
+        Some(found)
+    } else {
+        None
+    };
     let background_level = work.background.as_ref().map_or_else(
         || vec![0.0; tilts],
         |b| {
@@ -214,6 +252,7 @@ pub fn prepare(
     };
     Ok(Prepared {
         series: prepared,
+        denoised,
         background: work.background,
         background_level,
         specimens: work.vacuums.into_iter().map(|v| v.specimen).collect(),

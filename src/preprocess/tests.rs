@@ -149,6 +149,54 @@ fn steps_left_out_stay_out() {
 }
 
 #[test]
+fn denoising_is_done_on_request_and_leaves_the_other_steps_as_they_were() {
+    let series = lump(wobble, |_, _| 6.0, 7);
+    let plain = prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect("valid");
+    assert!(plain.denoised.is_none());
+    let mut params = PrepareParams {
+        denoise: true,
+        ..PrepareParams::default()
+    };
+    let clean = prepare(&series, &params, &Monitor::silent()).expect("valid");
+    assert_eq!(clean.shifts_px, plain.shifts_px);
+    assert_eq!(clean.background, plain.background);
+    assert!(
+        clean.notes[0].starts_with("Denoising: BM3D"),
+        "{:?}",
+        clean.notes
+    );
+    assert_eq!(clean.notes[1..], plain.notes);
+    // Poisson counts: the gain is 1.
+    let denoised = clean.denoised.expect("asked for");
+    assert!(
+        (denoised.noise.gain - 1.0).abs() < 0.15,
+        "{:?}",
+        denoised.noise
+    );
+    // Vacuum of 6 counts has a standard deviation of 2.4; what stays is a fraction of it.
+    let sd = |images: &Array3<f32>| {
+        let corner = images.slice(ndarray::s![.., 4..20, 4..20]);
+        f64::from(corner.std(0.0))
+    };
+    assert!(
+        sd(&plain.series.images) > 1.5,
+        "{}",
+        sd(&plain.series.images)
+    );
+    assert!(
+        sd(&clean.series.images) < 0.5,
+        "{}",
+        sd(&clean.series.images)
+    );
+    let removed = denoised.removed(&series.images);
+    let together = &removed + &denoised.images;
+    assert!((together - &series.images).iter().all(|d| d.abs() < 1e-4));
+    params.skip.push(Step::Denoise);
+    let skipped = prepare(&series, &params, &Monitor::silent()).expect("valid");
+    assert_eq!(skipped.series, plain.series);
+}
+
+#[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
     let series = lump(wobble, |x, _| 12.0 + 6.0 * x, 5);
     let with = |threads: usize| {
@@ -157,7 +205,11 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
             .build()
             .expect("threads")
             .install(|| {
-                prepare(&series, &PrepareParams::default(), &Monitor::silent())
+                let params = PrepareParams {
+                    denoise: true,
+                    ..PrepareParams::default()
+                };
+                prepare(&series, &params, &Monitor::silent())
                     .expect("valid")
                     .series
             })
