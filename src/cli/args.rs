@@ -299,7 +299,7 @@ pub struct Compare {
 /// `aetlas bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// reconstruct, trace, analyze, frame
+    /// reconstruct, denoise, trace, analyze, frame
     pub name: String,
     /// Voxels on x, y, z
     #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]

@@ -1,13 +1,14 @@
-//! Benchmarks of the stages after reconstruction, each beside the least work it could be done with on this machine,
+//! Benchmarks of the stages besides reconstruction, each beside the least work it could be done with on this machine,
 //! whose speed is measured in the same run.
 
 use super::JobError;
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, Volume};
 use crate::monitor::Monitor;
+use crate::preprocess::Bm3dParams;
 use crate::projection::bench::multiply_adds_per_second;
 use crate::trace::TraceParams;
-use ndarray::Array3;
+use ndarray::{Array3, Axis};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -88,6 +89,64 @@ fn peak_memory() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// Processor time of this process, all threads, seconds; `None` where the system does not tell.
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold spaces; user and system time are fields 14 and 15, in hundredths.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / 100.0)
+}
+
+/// Denoising `tilts` noisy images of a crystal, `size` pixels. The least work is the block matching of the two stages: one
+/// multiply-add per pixel of the eight-row strip of every reference row and displacement.
+///
+/// # Errors
+/// The stage's.
+pub fn denoise(
+    size: [usize; 2],
+    tilts: usize,
+    monitor: &Monitor,
+) -> Result<(Value, Vec<String>), JobError> {
+    let [nx, ny] = size;
+    let depth = nx.min(ny);
+    let positions = crystal([nx, ny, depth].map(|n| n as f64 * PIXEL), 0.9);
+    let picture = paint([nx, ny, depth], &positions).data.sum_axis(Axis(2));
+    let mut seed = 1;
+    let images = Array3::from_shape_fn((tilts, nx, ny), |(_, x, y)| {
+        let mean = f64::from(picture[[x, y]]) + 1.0;
+        // Uniform numbers of variance 1 instead of Poisson ones: the same work.
+        (mean + (3.0 * mean).sqrt() * noise(&mut seed)) as f32
+    });
+    let params = Bm3dParams::default();
+    let (started, before) = (Instant::now(), processor_seconds());
+    let denoised = crate::preprocess::bm3d::denoise(&images, &params, monitor)
+        .map_err(|error| super::execute::stopped_or(error, "bench denoise"))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let processor = processor_seconds()
+        .zip(before)
+        .map(|(after, before)| after - before);
+    let threads = rayon::current_num_threads();
+    let rows = nx.saturating_sub(8).div_ceil(params.step_px) + 1;
+    let displacements = (2 * params.search_px + 1).pow(2);
+    let least = (2 * tilts * rows * displacements * 8 * ny) as f64;
+    let limit_ratio = least / multiply_adds_per_second(threads) / seconds;
+    let each = seconds / tilts.max(1) as f64;
+    let json = json!({
+        "size_px": size, "tilts": tilts, "threads": threads, "seconds": seconds, "seconds_per_image": each,
+        "processor_seconds": processor, "limit_ratio": limit_ratio, "noise": denoised.noise,
+    });
+    let mut lines = vec![
+        format!("{tilts} images of {nx} × {ny}, {threads} threads"),
+        format!(
+            "{seconds:.2} s, {each:.3} s per image, {:.0} % of the limit of block matching alone",
+            100.0 * limit_ratio
+        ),
+    ];
+    lines.extend(processor.map(|s| format!("{s:.2} processor seconds")));
+    Ok((json, lines))
 }
 
 /// Tracing a particle that fills a volume of `size` voxels. The least work is the separable up-sampling alone: 4 taps for
@@ -179,6 +238,15 @@ pub fn analyze(atoms: usize, monitor: &Monitor) -> Result<(Value, Vec<String>), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_noise_of_the_denoising_bench_is_that_of_counts() {
+        let (json, lines) = denoise([64, 60], 3, &Monitor::silent()).unwrap();
+        let gain = json["noise"]["gain"].as_f64().unwrap();
+        assert!((gain - 1.0).abs() < 0.2, "{json}");
+        assert!(json["limit_ratio"].as_f64().unwrap() > 0.0);
+        assert!(lines.len() >= 2);
+    }
 
     #[test]
     fn a_small_particle_is_traced_and_analysed_whole() {

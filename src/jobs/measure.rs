@@ -280,10 +280,14 @@ pub fn bench(
 ) -> Result<(Value, Vec<String>), JobError> {
     match name {
         "reconstruct" => bench_reconstruct(request, monitor),
+        "denoise" => {
+            let [x, y, _] = request.size_or([290; 3])?;
+            super::bench::denoise([x, y], request.tilts, monitor)
+        }
         "trace" => super::bench::trace(request.size_or([290; 3])?, monitor),
         "analyze" => super::bench::analyze(request.atoms, monitor),
         _ => Err(JobError::Failed(format!(
-            "bench {name}: expected reconstruct, trace, analyze or frame"
+            "bench {name}: expected reconstruct, denoise, trace, analyze or frame"
         ))),
     }
 }

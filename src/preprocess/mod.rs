@@ -215,7 +215,8 @@ pub fn prepare(
     let mut work = Work::new(series, params, monitor)?;
     let tilts = series.len();
     let mut images = work.flat;
-    let denoised = if (params.denoise || params.force) && !params.skip.contains(&Step::Denoise) {
+    let denoised = if (params.denoise || params.all_steps) && !params.skip.contains(&Step::Denoise)
+    {
         let found = bm3d::denoise(&series.images, &params.bm3d, monitor)?;
         work.notes.insert(0, found.note());
         images.assign(&found.images);

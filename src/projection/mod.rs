@@ -5,7 +5,7 @@ pub mod bench;
 mod general;
 mod layout;
 pub mod linear;
-mod simd;
+pub(crate) mod simd;
 mod single_axis;
 
 pub use linear::forward;

@@ -107,11 +107,19 @@ impl Covariance {
                 }
                 let (lefts, rights) = variances.split_at_mut(middle);
                 let (left, right) = (&mut lefts[start], &mut rights[0]);
+                let mut within = [0f32; AREA];
                 for k in 0..AREA {
-                    let within = left[k] + right[k];
-                    let difference = scale * (within - 2.0 * across[k]);
-                    right[k] = difference.max(FLOOR * center[k]);
-                    left[k] = within + 2.0 * across[k];
+                    within[k] = left[k] + right[k];
+                    left[k] = within[k] + 2.0 * across[k];
+                }
+                for k in 0..AREA {
+                    let difference = scale * (within[k] - 2.0 * across[k]);
+                    let floor = FLOOR * center[k];
+                    right[k] = if difference > floor {
+                        difference
+                    } else {
+                        floor
+                    };
                 }
             }
             stride *= 2;

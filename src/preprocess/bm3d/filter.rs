@@ -14,7 +14,7 @@ use super::covariance::Covariance;
 use super::matching::{Match, Matcher, Plane};
 use super::transform::{AREA, Block, Dct, EDGE, haar, haar_inverse, kaiser};
 use crate::monitor::{Monitor, Stopped};
-use crate::projection::linear::{Kernel, dispatch};
+use crate::projection::simd::{Kernel, Vector, dispatch};
 use rayon::prelude::*;
 
 /// Reference rows of one band.
@@ -159,14 +159,15 @@ impl<'a> Band<'a> {
             let weights = &mut self.sums.weights[from..from + EDGE];
             for c in 0..EDGE {
                 let w = weight * self.window[r * EDGE + c];
-                values[c] = w.mul_add(block[r * EDGE + c], values[c]);
+                values[c] += w * block[r * EDGE + c];
                 weights[c] += w;
             }
         }
     }
 }
 
-/// All references of one row: one call into the vector code.
+/// All references of one row: one call into code compiled for this processor. The compiler makes the vectors itself: the
+/// inner loops run over rows of 8, 16 or 64 numbers, which no single vector width fits.
 struct Row<'a, 'b> {
     band: &'a mut Band<'b>,
     row: usize,
@@ -175,7 +176,7 @@ struct Row<'a, 'b> {
 
 impl Kernel for Row<'_, '_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector>(self) {
         let Self { band, row, columns } = self;
         band.matcher
             .measure(band.guide.unwrap_or(band.noisy), row, columns);

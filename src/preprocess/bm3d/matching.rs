@@ -56,6 +56,8 @@ pub(super) struct Matcher {
     distances: Vec<f32>,
     stride: usize,
     columns: Vec<f32>,
+    least: Vec<f32>,
+    keys: Vec<u64>,
 }
 
 /// A matched block.
@@ -139,7 +141,7 @@ impl Matcher {
                 let b = &right[r][chunk * LANES..(chunk + 1) * LANES];
                 for lane in 0..LANES {
                     let difference = a[lane] - b[lane];
-                    sum[lane] = difference.mul_add(difference, sum[lane]);
+                    sum[lane] += difference * difference;
                 }
             }
             sums.copy_from_slice(&sum);
@@ -149,45 +151,64 @@ impl Matcher {
     /// The up to `most` blocks nearest to reference `index` of the row last measured, nearest first. The reference
     /// itself is always the first. `at` is its place.
     #[inline(always)]
-    pub(super) fn best(&self, index: usize, at: [usize; 2], most: usize, found: &mut Vec<Match>) {
+    pub(super) fn best(
+        &mut self,
+        index: usize,
+        at: [usize; 2],
+        most: usize,
+        found: &mut Vec<Match>,
+    ) {
         let side = 2 * self.reach + 1;
-        let center = self.reach * side + self.reach;
-        let row = &self.distances[index * self.stride..(index + 1) * self.stride];
-        found.clear();
-        found.push(Match { distance: 0.0, at });
-        if most < 2 {
-            return;
+        let row = &mut self.distances[index * self.stride..(index + 1) * self.stride];
+        row[self.reach * side + self.reach] = f32::INFINITY;
+        // Every chunk holds a value as small as its least: the (most − 1)-th of the leasts bounds what can be chosen,
+        // and few candidates are left to be sorted.
+        self.least.clear();
+        self.least.extend(row.chunks_exact(LANES).map(least_of));
+        let rank = most.saturating_sub(2);
+        let bound = if rank < self.least.len() {
+            *self.least.select_nth_unstable_by(rank, f32::total_cmp).1
+        } else {
+            f32::MAX
         }
-        let mut worst = f32::INFINITY;
+        .min(f32::MAX);
+        self.keys.clear();
         for (chunk, values) in row.chunks_exact(LANES).enumerate() {
-            let mut any = false;
-            for &value in values {
-                any |= value < worst;
-            }
-            if !any {
+            if least_of(values) > bound {
                 continue;
             }
             for (lane, &distance) in values.iter().enumerate() {
-                let displacement = chunk * LANES + lane;
-                if distance >= worst || displacement == center {
-                    continue;
-                }
-                // Strictly nearer ones go in front: of equals the first stays first.
-                let place = 1 + found[1..].partition_point(|m| m.distance <= distance);
-                let to = [
-                    at[0] + displacement / side - self.reach,
-                    at[1] + displacement % side - self.reach,
-                ];
-                if found.len() == most {
-                    found.pop();
-                }
-                found.insert(place, Match { distance, at: to });
-                if found.len() == most {
-                    worst = worst.min(found[most - 1].distance);
+                if distance <= bound {
+                    // Positive numbers sort as their bits do; of equals the first displacement is taken.
+                    let displacement = (chunk * LANES + lane) as u64;
+                    self.keys
+                        .push(u64::from(distance.to_bits()) << 32 | displacement);
                 }
             }
         }
+        self.keys.sort_unstable();
+        found.clear();
+        found.push(Match { distance: 0.0, at });
+        for &key in self.keys.iter().take(most.saturating_sub(1)) {
+            let displacement = (key & u64::from(u32::MAX)) as usize;
+            found.push(Match {
+                distance: f32::from_bits((key >> 32) as u32),
+                at: [
+                    at[0] + displacement / side - self.reach,
+                    at[1] + displacement % side - self.reach,
+                ],
+            });
+        }
     }
+}
+
+#[inline(always)]
+fn least_of(values: &[f32]) -> f32 {
+    let mut least = f32::INFINITY;
+    for &value in values {
+        least = if value < least { value } else { least };
+    }
+    least
 }
 
 #[cfg(test)]

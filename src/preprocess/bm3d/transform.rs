@@ -58,7 +58,7 @@ fn sandwich(m: &Matrix, transposed: &Matrix, block: &mut Block) {
         let mut sum = [0f32; EDGE];
         for k in 0..EDGE {
             for c in 0..EDGE {
-                sum[c] = m[r][k].mul_add(block[k * EDGE + c], sum[c]);
+                sum[c] += m[r][k] * block[k * EDGE + c];
             }
         }
         half[r] = sum;
@@ -67,7 +67,7 @@ fn sandwich(m: &Matrix, transposed: &Matrix, block: &mut Block) {
         let mut sum = [0f32; EDGE];
         for k in 0..EDGE {
             for c in 0..EDGE {
-                sum[c] = half[r][k].mul_add(transposed[k][c], sum[c]);
+                sum[c] += half[r][k] * transposed[k][c];
             }
         }
         block[r * EDGE..(r + 1) * EDGE].copy_from_slice(&sum);
