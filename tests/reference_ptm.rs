@@ -5,7 +5,8 @@
 //! either side. Perfect balls are held to that at RMSD 0.1 and 0.15 only: above, their surface atoms choose among
 //! neighbours at exactly the same distance, and any choice is as good.
 
-use aetlas::analyze::{AnalyzeParams, Analyzed, analyze, ptm::Structure, reanalyze};
+use aetlas::analyze::ptm::{Structure, Twin, twin_angles};
+use aetlas::analyze::{AnalyzeParams, Analyzed, analyze, reanalyze};
 use aetlas::io;
 use aetlas::model::Atoms;
 use aetlas::monitor::Monitor;
@@ -59,6 +60,24 @@ fn close(found: u64, expected: u64, share: f64, what: &str) {
     );
 }
 
+/// Five planes between the five grains, each an almost ideal twin, whose angles go once around.
+fn five_fold(analyzed: &Analyzed) {
+    let planes: Vec<&Twin> = analyzed.twins.iter().filter(|t| t.atoms > 100).collect();
+    assert_eq!(planes.len(), 5);
+    for plane in &planes {
+        assert!(plane.off_ideal.to_degrees() < 3.0, "{plane:?}");
+    }
+    let angles: Vec<f64> = twin_angles(&analyzed.twins)
+        .iter()
+        .filter(|a| a.planes.iter().all(|&p| analyzed.twins[p].atoms > 100))
+        .map(|a| a.angle.to_degrees())
+        .collect();
+    // Five tetrahedra of 70.53° leave 7.4° open, which strain closes.
+    let sum: f64 = angles.iter().sum();
+    println!("twin angles {angles:.2?}, sum {sum:.2}");
+    assert!(angles.len() == 5 && (sum - 360.0).abs() < 2.0, "{angles:?}");
+}
+
 #[test]
 fn the_core_shell_particle_has_the_counts_of_the_reference() {
     // The pack's coordinates are in voxels.
@@ -83,6 +102,7 @@ fn the_core_shell_particle_has_the_counts_of_the_reference() {
                 grains.iter().filter(of).count()
             };
             assert_eq!((large("fcc"), large("hcp")), (5, 5));
+            five_fold(&analyzed);
         }
     }
     let expected = &reference["PB"]["ptm_fcc_interatomic_distance"];

@@ -152,6 +152,8 @@ pub struct Analyzed {
     pub space: Option<Arc<oxidation::Space>>,
     /// Grains, largest first: grain n of the column `grain` is the n-th.
     pub grains: Vec<ptm::Grain>,
+    /// Twin planes between grains, largest first.
+    pub twins: Vec<ptm::Twin>,
     /// Every atom's best template, kept so that a threshold that moves costs no new matching.
     pub matches: Option<Arc<ptm::Matches>>,
 }
@@ -263,6 +265,7 @@ fn run(
             notes: Vec::new(),
             space,
             grains: Vec::new(),
+            twins: Vec::new(),
             matches,
         },
         spacing,
@@ -470,7 +473,7 @@ impl Work {
             )?),
         };
         self.out.notes.extend(matches.notes());
-        self.out.grains = matches.describe(
+        (self.out.grains, self.out.twins) = matches.describe(
             &mut self.out.atoms,
             params.ptm_rmsd,
             params.grain_misorientation_deg.to_radians(),

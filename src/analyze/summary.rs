@@ -1,6 +1,6 @@
 //! The numbers of an analysis as JSON, with the keys promised to scripts. Parts that were not computed are absent.
 
-use super::ptm::Structure;
+use super::ptm::{self, Structure};
 use super::{AnalyzeParams, Analyzed, oxidation};
 use crate::model::geometry::distance;
 use crate::numeric::neighbors::neighbors_within;
@@ -108,6 +108,7 @@ pub fn summary(
     if out.matches.is_some() && wanted("ptm") {
         json.insert("ptm".into(), structures(out, params));
         json.insert("grains".into(), grains(out));
+        json.insert("twins".into(), twins(out));
     }
     if let Some(cn) = out.atoms.column("cn") {
         let mut histogram = vec![0usize; cn.iter().fold(0.0f64, |a, b| a.max(*b)) as usize + 1];
@@ -189,6 +190,31 @@ fn grains(out: &Analyzed) -> Value {
             })
         })
         .collect()
+}
+
+/// Twin planes, and the angle between those of one grain; grains by their numbers.
+fn twins(out: &Analyzed) -> Value {
+    let planes: Value = out
+        .twins
+        .iter()
+        .map(|twin| {
+            json!({
+                "grains": twin.grains,
+                "atoms": twin.atoms,
+                "normal": twin.normal,
+                "center_A": twin.center,
+                "misorientation_deg": twin.misorientation.to_degrees(),
+                "off_ideal_deg": twin.off_ideal.to_degrees(),
+            })
+        })
+        .collect();
+    let angles: Value = ptm::twin_angles(&out.twins)
+        .iter()
+        .map(|angle| {
+            json!({ "grain": angle.grain, "planes": angle.planes, "angle_deg": angle.angle.to_degrees() })
+        })
+        .collect();
+    json!({ "planes": planes, "angles": angles })
 }
 
 fn bond_lengths(out: &Analyzed) -> Value {

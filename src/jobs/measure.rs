@@ -169,6 +169,7 @@ pub fn analysis_lines(analyzed: &Analyzed) -> Vec<String> {
             "mean Q̄4 {q4:.4}, Q̄6 {q6:.4}, {share:.1} % disordered"
         ));
     }
+    lines.extend(structure_line(analyzed));
     if let Some(rho) = number("/rho_n/all/mean") {
         let n = number("/rho_n/all/n").unwrap_or(0.0);
         lines.push(format!("ρ_N {rho:.5} Å⁻³ over {n:.0} inner atoms"));
@@ -179,6 +180,24 @@ pub fn analysis_lines(analyzed: &Analyzed) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How many atoms have which structure, and the grains and twin planes they form.
+fn structure_line(analyzed: &Analyzed) -> Option<String> {
+    let found = analyzed.summary.get("ptm")?;
+    let counts: Vec<String> = ["fcc", "hcp", "bcc", "ico", "sc", "other"]
+        .iter()
+        .filter_map(|name| Some((name, found.get(name)?.as_u64()?)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    Some(format!(
+        "structures at RMSD {}: {}; {} grains, {} twin planes",
+        found.get("rmsd_cutoff")?,
+        counts.join(", "),
+        analyzed.grains.len(),
+        analyzed.twins.len()
+    ))
 }
 
 /// The next stage that is ready or outdated, as the job that runs it; `None` when the project is up to date.

@@ -47,10 +47,10 @@ impl Hull {
     /// With more than [`MOST`] points.
     pub fn grow(&mut self, points: &[Point]) {
         assert!(points.len() <= MOST, "a hull of a few points");
-        let reach = points
-            .iter()
-            .flatten()
-            .fold(0.0f64, |most, v| most.max(v.abs()));
+        let mut reach = 0.0f64;
+        for [x, y, z] in points {
+            reach = reach.max(x.abs()).max(y.abs()).max(z.abs());
+        }
         if self.facets.is_empty() && !self.begin(points) {
             return;
         }
@@ -120,10 +120,10 @@ impl Hull {
     /// The corners of the hull as bits.
     #[must_use]
     pub fn corners(&self) -> u32 {
+        let bits = |[a, b, c]: [u8; 3]| 1 << a | 1 << b | 1 << c;
         self.facets
             .iter()
-            .flat_map(|facet| facet.corners)
-            .fold(0, |set, corner| set | 1 << corner)
+            .fold(0, |set, facet| set | bits(facet.corners))
     }
 
     /// Whether `place` lies strictly inside.

@@ -289,7 +289,7 @@ fn turns(points: &[[f64; 3]]) -> Vec<Turn> {
             for (left, right) in [(p, a), (q, b), (cross(p, q), cross(a, b))] {
                 correlate(&mut s, left, right);
             }
-            let (turn, _) = superpose(&s);
+            let turn = superpose(&s);
             let images: Option<Vec<u8>> = points
                 .iter()
                 .map(|&point| {

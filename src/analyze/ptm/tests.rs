@@ -298,22 +298,7 @@ fn both_kinds_of_hcp_atoms_are_one_grain_and_a_twin_is_two() {
     assert_eq!(found.len(), 1);
     assert!((found[0].lattice - 3.2).abs() < 1e-9);
 
-    // Layers ABCABC…, mirrored at the middle one, which is hcp.
-    let layers = [0, 1, 2, 0, 1, 2, 0, 2, 1, 0, 2, 1, 0];
-    let mut twin = Vec::new();
-    for (height, shift) in layers.iter().enumerate() {
-        for i in -8..=8 {
-            for j in -8..=8 {
-                let (i, j) = (f64::from(i), f64::from(j));
-                let s = f64::from(*shift) / 3.0;
-                twin.push([
-                    3.0 * (i + 0.5 * j + 1.5 * s),
-                    3.0 * (0.75f64.sqrt() * j + 3f64.sqrt() / 2.0 * s),
-                    3.0 * (2.0f64 / 3.0).sqrt() * height as f64,
-                ]);
-            }
-        }
-    }
+    let twin = layers(&[0, 1, 2, 0, 1, 2, 0, 2, 1, 0, 2, 1, 0]);
     let matches = all(&twin, 3.0);
     let structures: Vec<Structure> = matches.iter().map(|m| m.within(0.1)).collect();
     let (_, found) = grains(&matches, &structures, 5f64.to_radians());
@@ -328,4 +313,80 @@ fn both_kinds_of_hcp_atoms_are_one_grain_and_a_twin_is_two() {
     let [a, b] = [0, 1].map(|i| of(Structure::Fcc)[i].orientation);
     // A twin: 60° about ⟨111⟩.
     assert!((misorientation(a, b, symmetry).to_degrees() - 60.0).abs() < 1e-5);
+}
+
+/// Close-packed layers 3 Å apart in the layer; 0, 1, 2 stand for A, B, C.
+fn layers(stacking: &[i32]) -> Vec<[f64; 3]> {
+    let mut points = Vec::new();
+    for (height, shift) in stacking.iter().enumerate() {
+        let s = f64::from(*shift) / 3.0;
+        for i in -8..=8 {
+            for j in -8..=8 {
+                let (i, j) = (f64::from(i), f64::from(j));
+                points.push([
+                    3.0 * (i + 0.5 * j + 1.5 * s),
+                    3.0 * (0.75f64.sqrt() * j + 0.75f64.sqrt() * s),
+                    3.0 * (2.0f64 / 3.0).sqrt() * height as f64,
+                ]);
+            }
+        }
+    }
+    points
+}
+
+fn twins_of(points: &[[f64; 3]]) -> (Vec<Grain>, Vec<Twin>) {
+    let matches = Matches::new(points, Structure::ALL.to_vec(), 3.0, &Monitor::silent());
+    let mut atoms = Atoms::from_positions(points.to_vec(), "Pt");
+    matches
+        .expect("not stopped")
+        .describe(&mut atoms, 0.1, 5f64.to_radians())
+}
+
+#[test]
+fn a_twin_plane_is_found_and_a_stacking_fault_is_none() {
+    // Mirrored at the seventh layer, which is hcp.
+    let (grains, found) = twins_of(&layers(&[0, 1, 2, 0, 1, 2, 0, 2, 1, 0, 2, 1, 0]));
+    assert_eq!(found.len(), 1);
+    let twin = &found[0];
+    assert!(twin.atoms > 100 && twin.grains == [1, 2], "{twin:?}");
+    let height = 3.0 * (2.0f64 / 3.0).sqrt() * 6.0;
+    assert!((twin.center[2] - height).abs() < 1e-9 && twin.normal[2].abs() > 1.0 - 1e-12);
+    assert!((twin.misorientation.to_degrees() - 60.0).abs() < 1e-5);
+    assert!(twin.off_ideal.to_degrees() < 1e-5);
+    assert!(
+        grains
+            .iter()
+            .filter(|g| g.structure == Structure::Fcc)
+            .count()
+            == 2
+    );
+    // Both sides of a fault are one orientation; layers of hcp have hcp beside them.
+    for stacking in [
+        [0, 1, 2, 0, 1, 2, 1, 2, 0, 1, 2, 0, 1],
+        [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0],
+    ] {
+        assert!(twins_of(&layers(&stacking)).1.is_empty());
+    }
+}
+
+#[test]
+fn twin_planes_of_a_tetrahedron_meet_at_its_angle() {
+    // Two planes of ⟨111⟩ type on the faces of a grain: outward normals 180° − 70.53° apart.
+    let r = 3f64.sqrt().recip();
+    let plane = |grains: [u32; 2], normal: [f64; 3]| Twin {
+        grains,
+        atoms: 50,
+        normal,
+        center: [0.0; 3],
+        misorientation: 1.0,
+        off_ideal: 0.0,
+    };
+    let found = twin_angles(&[
+        plane([1, 2], [r, r, r]),
+        plane([1, 3], [r, -r, -r]),
+        plane([4, 5], [r, r, -r]),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].grain, found[0].planes), (1, [0, 1]));
+    assert!((found[0].angle.cos() - 1.0 / 3.0).abs() < 1e-12);
 }
