@@ -249,7 +249,7 @@ pub struct Residual {
     pub atoms: AtomsInput,
     /// How
     #[command(flatten)]
-    pub params: crate::trace::refine::RefineParams,
+    pub params: crate::trace::doubts::DoubtParams,
     /// Table to write (.csv)
     #[arg(short, long)]
     pub output: PathBuf,

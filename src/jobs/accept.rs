@@ -116,7 +116,10 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             finish(workspace, Stage::Analyze, record, "the analysis changed");
         }
         JobOutput::Compared { line, .. } => workspace.comparison = Some(line),
-        JobOutput::Question(_) | JobOutput::Exported(_) | JobOutput::Autosaved { .. } => {
+        JobOutput::Question(_)
+        | JobOutput::Exported(_)
+        | JobOutput::Autosaved { .. }
+        | JobOutput::Doubts { .. } => {
             return Vec::new();
         }
     }

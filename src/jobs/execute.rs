@@ -2,7 +2,7 @@
 //! line directly.
 
 use super::worker::{JobContext, JobEnd};
-use super::{Job, JobError, JobEvent, JobOutput, auto, export, open};
+use super::{Job, JobError, JobEvent, JobOutput, auto, export, measure, open};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
@@ -10,6 +10,7 @@ use crate::preprocess::PrepareParams;
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
 use crate::reconstruct::{ReconstructError, ReconstructParams, Reconstructed};
+use crate::trace::doubts::DoubtInput;
 use crate::trace::refine::{CompleteParams, RefineParams};
 use crate::trace::{TraceParams, Traced};
 use std::sync::Arc;
@@ -81,6 +82,22 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             held_edits,
         } => {
             refine(&series, &atoms, held_edits, (&params, complete), context)?;
+        }
+        Job::Doubts {
+            atoms,
+            series,
+            volume,
+            traced,
+            params,
+        } => {
+            let input = DoubtInput {
+                atoms: &atoms,
+                series: series.as_deref(),
+                volume: volume.as_deref(),
+                traced: traced.as_deref(),
+            };
+            let doubts = Arc::new(measure::doubts(&input, &params, &context.monitor)?);
+            context.output(JobOutput::Doubts { doubts, atoms });
         }
         Job::Analyze { atoms, params } => {
             analyze(&atoms, &params, context)?;
@@ -395,4 +412,70 @@ pub(super) fn stopped_or<E: std::error::Error + 'static>(error: E, subject: &str
         }
     }
     JobError::Failed(format!("{subject}: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{JobId, export::write_doubts};
+    use crate::model::AtomId;
+    use crate::monitor::Monitor;
+    use crate::trace::doubts::{DoubtKind, DoubtParams};
+    use std::sync::Mutex;
+
+    #[test]
+    fn the_list_of_doubtful_places_comes_back_and_is_written_in_order() {
+        let mut positions: Vec<[f64; 3]> = (0..125)
+            .map(|i| [i / 25, i / 5 % 5, i % 5].map(|k| 2.6 * f64::from(k)))
+            .collect();
+        positions.push([5.2, 5.2, 6.1]);
+        let atoms = Arc::new(Atoms::from_positions(positions, "Zr"));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::clone(&events);
+        let context = JobContext {
+            monitor: Monitor::silent(),
+            emit: Arc::new(move |event| said.lock().unwrap().push(event)),
+            id: JobId(1),
+            snapshots: Arc::default(),
+            show_snapshots: false,
+        };
+        let job = Job::Doubts {
+            atoms: Arc::clone(&atoms),
+            series: None,
+            volume: None,
+            traced: None,
+            params: DoubtParams::default(),
+        };
+        assert_eq!(execute(job, &context).unwrap(), JobEnd::Finished);
+        let events = events.lock().unwrap();
+        let [JobEvent::Output { output, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        let JobOutput::Doubts { doubts, atoms: of } = &**output else {
+            panic!("{output:?}");
+        };
+        assert!(Arc::ptr_eq(of, &atoms));
+        assert_eq!(doubts[0].kind, DoubtKind::TooClose);
+        assert!(doubts[0].atoms.contains(&AtomId(125)));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("doubts.csv");
+        write_doubts(doubts, &path, false).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), doubts.len() + 1);
+        // The reason comes last and in quotes, for it may hold commas.
+        let fields = |line: &str| {
+            line.split('"')
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .count()
+        };
+        assert!(lines[1].starts_with("1,too_close,") && lines[1].ends_with('"'));
+        assert!(
+            lines[1..]
+                .iter()
+                .all(|line| fields(line) == fields(lines[0]))
+        );
+    }
 }

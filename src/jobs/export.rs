@@ -7,7 +7,7 @@ use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
 use crate::trace::Traced;
-use crate::trace::evidence::{Blob, BlobKind};
+use crate::trace::doubts::Doubt;
 use std::path::Path;
 
 /// Pixels of an exported figure at 100 %; PNG is drawn at three times this (300 dpi at 16 × 12 cm).
@@ -183,32 +183,36 @@ pub fn write_candidates(traced: &Traced, path: &Path, force: bool) -> Result<(),
     write_bytes(text.as_bytes(), path, force)
 }
 
-/// Writes places where tilts and model disagree (.csv), most telling first.
+/// Writes the ranked list of doubtful places (.csv), the most probable error first.
 ///
 /// # Errors
 /// As [`export`].
-pub fn write_blobs(blobs: &[Blob], path: &Path, force: bool) -> Result<(), JobError> {
-    let mut text =
-        "kind,x_A,y_A,z_A,z,even_z,odd_z,supporting_tilts,tilts,occupancy,nearest_atom,nearest_distance_A\n"
-            .to_owned();
-    for blob in blobs {
-        let kind = match blob.kind {
-            BlobKind::Missing => "missing",
-            BlobKind::False => "false",
-        };
-        let [x, y, z] = blob.position;
-        let nearest = blob
-            .nearest_atom
-            .map_or(String::new(), |id| id.0.to_string());
+pub fn write_doubts(doubts: &[Doubt], path: &Path, force: bool) -> Result<(), JobError> {
+    let mut text = "rank,kind,x_A,y_A,z_A,log_odds,probability,z,even_z,odd_z,supporting_tilts,tilts,occupancy,\
+                    occupancy_sd,nearest_atom,nearest_distance_A,atoms,also,reason\n"
+        .to_owned();
+    for (rank, doubt) in doubts.iter().enumerate() {
+        let [x, y, z] = doubt.position;
+        let images = doubt.images.map_or(",,,,,,".to_owned(), |i| {
+            format!(
+                "{},{},{},{},{},{},{}",
+                i.z, i.even_z, i.odd_z, i.supporting_tilts, i.tilts, i.occupancy, i.occupancy_sd
+            )
+        });
+        let nearest = doubt.nearest.map_or(",".to_owned(), |(id, distance)| {
+            format!("{},{distance}", id.0)
+        });
+        let ids: Vec<String> = doubt.atoms.iter().map(|id| id.0.to_string()).collect();
+        let also: Vec<&str> = doubt.also.iter().map(|kind| kind.key()).collect();
         text += &format!(
-            "{kind},{x},{y},{z},{},{},{},{},{},{},{nearest},{}\n",
-            blob.z,
-            blob.even_z,
-            blob.odd_z,
-            blob.supporting_tilts,
-            blob.tilts,
-            blob.occupancy,
-            blob.nearest_distance
+            "{},{},{x},{y},{z},{},{},{images},{nearest},{},{},\"{}\"\n",
+            rank + 1,
+            doubt.kind.key(),
+            doubt.log_odds,
+            doubt.probability(),
+            ids.join(" "),
+            also.join(" "),
+            doubt.reason.replace('"', "'")
         );
     }
     write_bytes(text.as_bytes(), path, force)

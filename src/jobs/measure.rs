@@ -10,9 +10,9 @@ use crate::reconstruct::Engine;
 use crate::simulate::{AcquisitionParams, CompareParams, Compared};
 use crate::trace::TraceParams;
 use crate::trace::auto::{TraceHints, suggest};
-use crate::trace::evidence::{Blob, BlobKind, EvidenceParams};
-use crate::trace::refine::RefineParams;
+use crate::trace::doubts::{Doubt, DoubtInput, DoubtKind, DoubtParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Projects a volume; the images are as wide as the volume.
@@ -112,35 +112,27 @@ pub fn simulate(
         .map_err(|error| super::execute::stopped_or(error, "simulate"))
 }
 
-/// Places where the tilts disagree with the model, ranked.
+/// The ranked list of doubtful places of a model.
 ///
 /// # Errors
 /// The stage's.
-pub fn residual(
-    series: &TiltSeries,
-    atoms: &Atoms,
-    params: &RefineParams,
+pub fn doubts(
+    input: &DoubtInput,
+    params: &DoubtParams,
     monitor: &Monitor,
-) -> Result<Vec<Blob>, JobError> {
-    monitor.phase("Residual");
-    crate::trace::evidence::residual_blobs(
-        series,
-        atoms,
-        params,
-        &EvidenceParams::default(),
-        monitor,
-    )
-    .map_err(|error| super::execute::stopped_or(error, series.name.as_str()))
+) -> Result<Vec<Doubt>, JobError> {
+    crate::trace::doubts::doubtful_places(input, params, monitor)
+        .map_err(|error| super::execute::stopped_or(error, "doubtful places"))
 }
 
-/// How many places may lack an atom, and how many atoms are not supported.
+/// How many places are of each kind, by the kind's name in files; every kind has its entry.
 #[must_use]
-pub fn count_blobs(blobs: &[Blob]) -> (usize, usize) {
-    let missing = blobs
-        .iter()
-        .filter(|blob| blob.kind == BlobKind::Missing)
-        .count();
-    (missing, blobs.len() - missing)
+pub fn count_doubts(doubts: &[Doubt]) -> BTreeMap<&'static str, usize> {
+    let mut counts: BTreeMap<_, _> = DoubtKind::ALL.map(|kind| (kind.key(), 0)).into();
+    for doubt in doubts {
+        *counts.entry(doubt.kind.key()).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// The analysis in a few lines for a terminal.

@@ -22,6 +22,7 @@ use crate::model::{Atoms, TiltSeries, Volume};
 use crate::preprocess::PrepareParams;
 use crate::project::{Record, Workspace};
 use crate::reconstruct::{Iteration, ReconstructParams, Reconstructed};
+use crate::trace::doubts::{Doubt, DoubtParams};
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use std::path::PathBuf;
@@ -121,6 +122,19 @@ pub enum Job {
         /// Entries of the journal that `atoms` hold, counted from the base model.
         held_edits: usize,
     },
+    /// The ranked list of places that deserve a look.
+    Doubts {
+        /// The atoms as they are now.
+        atoms: Arc<Atoms>,
+        /// The (prepared) series, if there is one.
+        series: Option<Arc<TiltSeries>>,
+        /// The volume, if there is one.
+        volume: Option<Arc<Volume>>,
+        /// What tracing saw, if the model was traced.
+        traced: Option<Arc<Traced>>,
+        /// How.
+        params: DoubtParams,
+    },
     /// Structure analysis.
     Analyze {
         /// The atoms.
@@ -183,6 +197,7 @@ impl Job {
             Self::Trace { .. } => "Trace",
             Self::Split { .. } => "Split",
             Self::Refine { .. } => "Refine",
+            Self::Doubts { .. } => "Doubtful places",
             Self::Analyze { .. } => "Analyze",
             Self::Auto { .. } => "Auto",
             Self::Demo => "Demo",
@@ -258,6 +273,13 @@ pub enum JobOutput {
         notes: Vec<String>,
         /// What ran.
         record: Record,
+    },
+    /// The ranked list of doubtful places was made; the document stays as it is.
+    Doubts {
+        /// The list, the most probable error first.
+        doubts: Arc<Vec<Doubt>>,
+        /// The atoms that it is about, as they were then.
+        atoms: Arc<Atoms>,
     },
     /// Analysis finished.
     Analyzed {

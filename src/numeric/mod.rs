@@ -6,5 +6,6 @@ pub mod gaussian;
 pub mod hull;
 pub mod interpolate;
 pub mod neighbors;
+pub mod odds;
 pub mod surface;
 pub mod tessellation;

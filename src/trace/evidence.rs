@@ -16,6 +16,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
+mod existence;
+pub(crate) use existence::{Standing, against_surroundings, confidences, standings};
+
 /// What a blob of the residual suggests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

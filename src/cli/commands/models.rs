@@ -125,19 +125,33 @@ pub fn residual(runner: &Runner, args: &Residual) -> anyhow::Result<End> {
     refuse_to_overwrite(&args.output, runner.common.force)?;
     let (series, notes) = input::load_series(&args.series)?;
     say(runner, &notes);
-    let atoms = input::load_atoms(&args.atoms)?;
-    let blobs = measure::residual(&series, &atoms, &args.params, &runner.monitor())?;
-    runner.bar.clear();
-    export::write_blobs(&blobs, &args.output, runner.common.force)?;
-    let (missing, doubtful) = measure::count_blobs(&blobs);
-    runner.print(
-        &json!({ "missing": missing, "false": doubtful }),
-        &[format!(
-            "{missing} places that may lack an atom, {doubtful} atoms the tilts do not support → {}",
-            args.output.display()
-        )],
+    let ran = runner.run(Job::Doubts {
+        atoms: Arc::new(input::load_atoms(&args.atoms)?),
+        series: Some(Arc::new(series)),
+        volume: None,
+        traced: None,
+        params: args.params.clone(),
+    })?;
+    let doubts = pick(&ran.outputs, |output| match output {
+        JobOutput::Doubts { doubts, .. } => Some(Arc::clone(doubts)),
+        _ => None,
+    })?;
+    export::write_doubts(&doubts, &args.output, runner.common.force)?;
+    let counts = measure::count_doubts(&doubts);
+    let likely = doubts.iter().filter(|d| d.probability() > 0.5).count();
+    let line = format!(
+        "{} doubtful places, {likely} of them more likely wrong than right: {} may lack an atom, {} hold an atom that the \
+         tilts do not support → {}",
+        doubts.len(),
+        counts["missing"],
+        counts["false"],
+        args.output.display()
     );
-    Ok(End::Done)
+    let mut result = json!(counts);
+    result["places"] = json!(doubts.len());
+    result["likely"] = json!(likely);
+    runner.print(&result, &[line]);
+    Ok(ran.end)
 }
 
 pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {

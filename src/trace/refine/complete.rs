@@ -5,15 +5,15 @@
 //! occupancy (one Newton step without restraint, its own position relaxed) falls below a share of an atom, or when
 //! two atoms are closer than that same distance. What was taken out and is an atom after all comes back through the residual.
 
-use super::fit::{AtomEvidence, Fit, median};
+use super::fit::{Fit, median};
 use super::problem::PER_ATOM;
 use super::{RefineError, RefineParams, Refined};
 use crate::model::{AtomId, Atoms, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
 use crate::trace::evidence::{
-    Cells, EvidenceParams, Found, Search, main_species, neighbor_distance, positions_of,
+    Cells, EvidenceParams, Found, Search, against_surroundings, main_species, neighbor_distance,
+    positions_of,
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -115,8 +115,6 @@ struct Builder {
 const BETWEEN_ROUNDS: usize = 2;
 /// See `BETWEEN_ROUNDS`.
 const BETWEEN_STEPS: usize = 8;
-/// Radius of the neighbourhood that an occupancy is compared with, Å: two or three shells.
-const SURROUNDINGS: f64 = 6.0;
 /// Cycles that remove whatever is doubtful, so that the residual can put it back where it belongs.
 const STRICT_CYCLES: usize = 2;
 
@@ -278,31 +276,6 @@ impl Builder {
         self.fit.params.steps = params.refine.steps;
         self.fit.run(params.refine.rounds, monitor)
     }
-}
-
-/// Free occupancies over the median within `SURROUNDINGS` of each atom. Where several atoms are missing or too many, what
-/// overlaps with them in projection is all too bright or too dark; atoms are told apart by their neighbours.
-fn against_surroundings(evidence: &[AtomEvidence], positions: &[[f64; 3]]) -> Vec<f64> {
-    let cells = Cells::new(positions.to_vec(), SURROUNDINGS);
-    positions
-        .par_iter()
-        .enumerate()
-        .map(|(i, place)| {
-            let near = cells.within(*place, SURROUNDINGS);
-            let usual = median(
-                near.iter()
-                    .map(|(j, _)| evidence[*j].free_occupancy)
-                    .collect(),
-            );
-            // Alone or nearly so, there is nothing to compare with.
-            let usual = if near.len() < 8 || usual <= 0.0 {
-                1.0
-            } else {
-                usual
-            };
-            evidence[i].free_occupancy / usual
-        })
-        .collect()
 }
 
 /// The free occupancy, as a share of the usual one, below which an atom is likelier half of one.

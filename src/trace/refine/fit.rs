@@ -9,6 +9,7 @@ use super::{
 };
 use crate::model::{Atoms, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
+use crate::trace::evidence::confidences;
 
 /// How far an atom's image can reach, Å: four standard deviations of a blur of 0.8 Å, beyond which atoms of a solid are
 /// not resolved.
@@ -41,6 +42,34 @@ pub(crate) struct AtomEvidence {
     pub occupancy_sd: f64,
     /// Standard errors of x, y, z, Å.
     pub position_sd: [f64; 3],
+    /// The step of the position that goes with it, Å.
+    pub step: [f64; 3],
+}
+
+/// The evidence on an atom, from all images and from the two halves of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct AtomTrial {
+    /// From all tilts.
+    pub whole: AtomEvidence,
+    /// From the even and from the odd tilts alone.
+    pub halves: [AtomEvidence; 2],
+    /// Tilts that see the atom.
+    pub tilts: usize,
+    /// Those whose own estimate of its occupancy is below ½.
+    pub against: usize,
+}
+
+impl AtomTrial {
+    /// How far apart the two halves want the atom, squared and over the variance of that difference: 3 on average.
+    pub(crate) fn halves_apart(&self) -> f64 {
+        let [even, odd] = &self.halves;
+        (0..3)
+            .map(|a| {
+                let variance = even.position_sd[a].powi(2) + odd.position_sd[a].powi(2);
+                (even.step[a] - odd.step[a]).powi(2) / variance.max(f64::MIN_POSITIVE)
+            })
+            .sum()
+    }
 }
 
 fn check(series: &TiltSeries, atoms: &Atoms, params: &RefineParams) -> Result<f64, RefineError> {
@@ -351,6 +380,24 @@ impl Fit {
         Ok(evidence_of(&blocks, &gradient, &self.x))
     }
 
+    /// What the two halves of the images and each tilt say of every atom.
+    pub(crate) fn trials(&mut self, monitor: &Monitor) -> Result<Vec<AtomTrial>, Stopped> {
+        let whole = self.evidence(monitor)?;
+        let halves = self.problem.halves(&self.x);
+        let [even, odd] =
+            [0, 1].map(|h| evidence_of(&halves.blocks[h], &halves.gradients[h], &self.x));
+        Ok(whole
+            .into_iter()
+            .enumerate()
+            .map(|(i, whole)| AtomTrial {
+                whole,
+                halves: [even[i], odd[i]],
+                tilts: halves.tilts[i],
+                against: halves.against[i],
+            })
+            .collect())
+    }
+
     /// The atoms with the columns of [`Refined::atoms`].
     fn describe(&self, atoms: &Atoms, x: &[f64], evidence: &[AtomEvidence]) -> Atoms {
         let mut out = atoms.clone();
@@ -396,6 +443,7 @@ impl Fit {
         out.set_column("position_sd_A", "Å", values(&total));
         let significance = |i: usize| evidence[i].free_occupancy / evidence[i].occupancy_sd;
         out.set_column("significance", "", values(&significance));
+        out.set_column("confidence", "", confidences(evidence, &out.positions));
         out
     }
 
@@ -621,6 +669,7 @@ fn evidence_of(blocks: &[Block], gradient: &[f64], x: &[f64]) -> Vec<AtomEvidenc
                 free_occupancy: values[0] - newton[0],
                 occupancy_sd: sd(0),
                 position_sd: [sd(1), sd(2), sd(3)],
+                step: [-newton[1], -newton[2], -newton[3]],
             }
         })
         .collect()

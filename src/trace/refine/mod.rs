@@ -128,7 +128,8 @@ pub struct SpeciesProfile {
 pub struct Refined {
     /// The atoms at their new places. Columns: `occupancy` (of the model), `free_occupancy` (unrestrained),
     /// `height` (counts), `width_A`, `shift_A` (from the start), `sigma_x_A`, `sigma_y_A`, `sigma_z_A`,
-    /// `position_sd_A` (from the normal matrix), `significance` (free occupancy over its standard error).
+    /// `position_sd_A` (from the normal matrix), `significance` (free occupancy over its standard error), `confidence`
+    /// (probability that the atom exists, by its free occupancy and those around it).
     pub atoms: Atoms,
     /// R1 of the starting model, with heights, widths and backgrounds fitted to it.
     pub r1_before: f64,

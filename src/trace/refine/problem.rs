@@ -172,6 +172,18 @@ fn ratio(a: f64, b: f64) -> f64 {
 /// A symmetric 4 × 4 block (occupancy, x, y, z).
 pub(crate) type Block = nalgebra::Matrix4<f64>;
 
+/// What the even and the odd tilts say of every atom by themselves.
+pub(crate) struct Halves {
+    /// Gradient of the misfit of each half.
+    pub gradients: [Vec<f64>; 2],
+    /// Normal blocks of each half.
+    pub blocks: [Vec<Block>; 2],
+    /// Tilts that see the atom.
+    pub tilts: Vec<usize>,
+    /// Those whose own estimate of its occupancy is below ½.
+    pub against: Vec<usize>,
+}
+
 /// Frames of the included tilts, padded for patches of `max_radius`.
 pub(crate) fn frames_of(series: &TiltSeries, pixel: f64, max_radius: usize) -> Vec<Frame> {
     let [nx, ny] = series.image_size();
@@ -359,16 +371,7 @@ impl Problem {
         gradient.fill(0.0);
         // In the order of the frames, so that the sum is the same for any number of threads.
         for (frame, work) in self.frames.iter().zip(&self.works) {
-            for ((&atom, &[s, u, v]), &occupancy) in
-                work.atoms.iter().zip(&work.gathered).zip(&work.factors)
-            {
-                let out = &mut gradient[PER_ATOM * atom as usize..][..PER_ATOM];
-                let (u, v) = (f64::from(u * occupancy), f64::from(v * occupancy));
-                out[0] += f64::from(s);
-                for axis in 0..3 {
-                    out[axis + 1] += u * frame.axes[0][axis] + v * frame.axes[1][axis];
-                }
-            }
+            add_gradient(frame, work, gradient);
         }
         Ok(self.works.iter().map(|w| w.objective).sum())
     }
@@ -400,29 +403,36 @@ impl Problem {
             })?;
         let mut blocks = vec![Block::zeros(); x.len() / PER_ATOM];
         for (frame, work) in self.frames.iter().zip(&self.works) {
-            for ((&atom, sums), &occupancy) in
-                work.atoms.iter().zip(&work.informed).zip(&work.factors)
-            {
-                let [ss, su, sv, uu, uv, vv] = sums.map(f64::from);
-                let occupancy = f64::from(occupancy);
-                let block = &mut blocks[atom as usize];
-                let [a, b] = &frame.axes;
-                block[(0, 0)] += ss;
-                for i in 0..3 {
-                    let cross = occupancy * (su * a[i] + sv * b[i]);
-                    block[(0, i + 1)] += cross;
-                    block[(i + 1, 0)] += cross;
-                    for j in 0..3 {
-                        block[(i + 1, j + 1)] += occupancy
-                            * occupancy
-                            * (uu * a[i] * a[j]
-                                + uv * (a[i] * b[j] + b[i] * a[j])
-                                + vv * b[i] * b[j]);
-                    }
-                }
-            }
+            add_blocks(frame, work, &mut blocks);
         }
         Ok(blocks)
+    }
+
+    /// Gradients and blocks of the even (0) and the odd (1) tilts alone, and each tilt's own word on every atom.
+    ///
+    /// Made of what the last [`Self::evaluate`] and [`Self::blocks`], both at `x`, left behind.
+    pub(crate) fn halves(&self, x: &[f64]) -> Halves {
+        let atoms = x.len() / PER_ATOM;
+        let mut halves = Halves {
+            gradients: std::array::from_fn(|_| vec![0.0; x.len()]),
+            blocks: std::array::from_fn(|_| vec![Block::zeros(); atoms]),
+            tilts: vec![0; atoms],
+            against: vec![0; atoms],
+        };
+        for (index, (frame, work)) in self.frames.iter().zip(&self.works).enumerate() {
+            add_gradient(frame, work, &mut halves.gradients[index % 2]);
+            add_blocks(frame, work, &mut halves.blocks[index % 2]);
+            for ((&atom, slopes), sums) in work.atoms.iter().zip(&work.gathered).zip(&work.informed)
+            {
+                let atom = atom as usize;
+                let information = f64::from(sums[0]);
+                // The tilt's own estimate of the occupancy is o − slope / information.
+                let excess = (x[PER_ATOM * atom] - 0.5) * information - f64::from(slopes[0]);
+                halves.tilts[atom] += usize::from(information > 0.0);
+                halves.against[atom] += usize::from(information > 0.0 && excess < 0.0);
+            }
+        }
+        halves
     }
 
     /// What the images would say to one more atom of species `kind` at each of `places`. Slopes and weights are those
@@ -657,6 +667,41 @@ pub(crate) fn component_images(
     draw_atoms(&mut image, frame.stride, radius, splats, component, factors);
     draw_width_slopes(&mut slope, frame.stride, radius, splats, component, factors);
     [image, slope]
+}
+
+/// Adds one frame's gathered slopes to the gradient.
+fn add_gradient(frame: &Frame, work: &Work, gradient: &mut [f64]) {
+    for ((&atom, &[s, u, v]), &occupancy) in
+        work.atoms.iter().zip(&work.gathered).zip(&work.factors)
+    {
+        let out = &mut gradient[PER_ATOM * atom as usize..][..PER_ATOM];
+        let (u, v) = (f64::from(u * occupancy), f64::from(v * occupancy));
+        out[0] += f64::from(s);
+        for axis in 0..3 {
+            out[axis + 1] += u * frame.axes[0][axis] + v * frame.axes[1][axis];
+        }
+    }
+}
+
+/// Adds one frame's gathered information to the atoms' blocks.
+fn add_blocks(frame: &Frame, work: &Work, blocks: &mut [Block]) {
+    for ((&atom, sums), &occupancy) in work.atoms.iter().zip(&work.informed).zip(&work.factors) {
+        let [ss, su, sv, uu, uv, vv] = sums.map(f64::from);
+        let occupancy = f64::from(occupancy);
+        let block = &mut blocks[atom as usize];
+        let [a, b] = &frame.axes;
+        block[(0, 0)] += ss;
+        for i in 0..3 {
+            let cross = occupancy * (su * a[i] + sv * b[i]);
+            block[(0, i + 1)] += cross;
+            block[(i + 1, 0)] += cross;
+            for j in 0..3 {
+                block[(i + 1, j + 1)] += occupancy
+                    * occupancy
+                    * (uu * a[i] * a[j] + uv * (a[i] * b[j] + b[i] * a[j]) + vv * b[i] * b[j]);
+            }
+        }
+    }
 }
 
 fn draw_model(frame: &Frame, work: &mut Work, imaging: &Imaging, index: usize) {
