@@ -187,10 +187,7 @@ pub struct DoubtParams {
     /// Largest number of places
     #[arg(long, default_value_t = Self::default().most)]
     pub most: usize,
-    /// Rounds of refinement before the images are asked, for a model that was not refined; the model itself stays
-    #[arg(long, default_value_t = Self::default().settle)]
-    pub settle: usize,
-    /// How the model is fitted to the tilts
+    /// How heights, widths and backgrounds are fitted to the tilts; positions stay
     #[command(flatten)]
     pub refine: RefineParams,
 }
@@ -202,7 +199,6 @@ impl Default for DoubtParams {
             least_probability: 0.02,
             // More cannot be looked at, and the first ones matter most.
             most: 1000,
-            settle: 0,
             refine: RefineParams::default(),
         }
     }
@@ -282,7 +278,8 @@ const LONE_SPACING: f64 = 2.8;
 
 /// The ranked list, the most probable error first. Probabilities are those of the model's own scatter: see the module.
 ///
-/// The result does not depend on the number of threads.
+/// With a tilt series the atoms are judged where they stand: refine a model first, or errors of position are taken for
+/// others. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// With a tilt series as [`super::refine::refine`]; a parameter out of its range; a stop (of either kind: half of a
@@ -361,16 +358,22 @@ fn ranked(known: &Known, places: Vec<Place>, params: &DoubtParams) -> Vec<Doubt>
         .filter(|(odds, _)| *odds >= least)
         .collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    // The first of a cluster names it; the others lend it their atoms and their words.
+    // The first of a cluster names it; the others lend it their atoms and their words. Two atoms that are both missing are
+    // no nearer to each other than atoms are: what the residual shows beside a missing atom belongs to it.
     let reach = 0.5 * known.spacing;
-    let mut heads = Cells::new(Vec::new(), reach.max(1e-3));
+    let apart = 0.75 * known.spacing;
+    let mut heads = Cells::new(Vec::new(), apart.max(1e-3));
     let mut doubts: Vec<Doubt> = Vec::new();
     let standing = Cells::new(atoms.positions.clone(), 2.0 * known.spacing);
     for (odds, index) in order {
         let place = &places[index];
-        let mut near = heads.within(place.position, reach);
+        let mut near = heads.within(place.position, apart);
         near.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        if let Some(&(head, _)) = near.first() {
+        let head = near.into_iter().find(|&(head, squared)| {
+            let both_missing = place.atom.is_none() && doubts[head].atoms.is_empty();
+            both_missing || squared <= reach * reach
+        });
+        if let Some((head, _)) = head {
             join(&mut doubts[head], place, atoms);
             continue;
         }

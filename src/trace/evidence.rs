@@ -1,4 +1,5 @@
-//! Residual evidence: where the measured tilts ask for an atom that is not there, or deny one that is.
+//! Residual evidence: where the measured tilts ask for an atom that is not there ([`Search`]), and whether they show the
+//! atoms that are ([`standings`]).
 //!
 //! The residual `r = n − λ` of every tilt goes through the matched filter of an atom and is back-projected:
 //! `z(r) = Σ_i Σ_p (r/λ) g / √(Σ_i Σ_p g²/λ)`, with g the image of an atom at that place. Where the model is complete z is
@@ -7,10 +8,9 @@
 //! smoothness of the filter (Euler characteristic of a Gaussian field: Worsley et al., J. Cereb. Blood Flow
 //! Metab. 12, 900 (1992)): `V λ^{3/2} (2π)^{-2} (z² − 1) exp(−z²/2)`, `λ = 1/(3 σ²)`.
 
+use super::refine::Fit;
 use super::refine::problem::{COMPONENTS, Frame, Imaging, PER_ATOM, Probe, Problem};
-use super::refine::{Fit, RefineError, RefineParams};
 use crate::model::geometry::distance_squared;
-use crate::model::{AtomId, Atoms, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -19,118 +19,22 @@ use std::collections::HashMap;
 mod existence;
 pub(crate) use existence::{Standing, against_surroundings, confidences, standings};
 
-/// What a blob of the residual suggests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BlobKind {
-    /// Intensity that no atom explains.
-    Missing,
-    /// An atom for which there is not enough intensity.
-    False,
-}
-
-/// A place where model and images disagree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Blob {
-    /// Where, Å about the volume's centre.
-    pub position: [f64; 3],
-    /// What it suggests.
-    pub kind: BlobKind,
-    /// Height of the matched filter in standard deviations (negative for `False`).
-    pub z: f64,
-    /// z from the even tilts alone.
-    pub even_z: f64,
-    /// z from the odd tilts alone.
-    pub odd_z: f64,
-    /// Tilts whose own filter agrees in sign.
-    pub supporting_tilts: usize,
-    /// Tilts that see the place.
-    pub tilts: usize,
-    /// Occupancy of the atom that would explain it best (for `False`: of the atom there).
-    pub occupancy: f64,
-    /// Nearest atom of the model (for `False`: the atom itself).
-    pub nearest_atom: Option<AtomId>,
-    /// Its distance, Å.
-    pub nearest_distance: f64,
-}
-
 /// Parameters of the search.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct EvidenceParams {
-    /// Smallest |z| of a blob worth listing [default: where ten chance maxima are expected]
-    #[arg(long)]
-    pub min_z: Option<f64>,
     /// How far (Å) from the nearest atom to look [default: 1.6 nearest-neighbour distances, at least 3]
     #[arg(long)]
     pub reach: Option<f64>,
 }
 
-/// Places where the images and the model disagree, the clearest first.
-///
-/// Heights, widths and backgrounds are fitted to the atoms; positions stay as given.
-///
-/// # Errors
-/// As [`super::refine::refine`].
-pub fn residual_blobs(
-    series: &TiltSeries,
-    atoms: &Atoms,
-    refine: &RefineParams,
-    params: &EvidenceParams,
-    monitor: &Monitor,
-) -> Result<Vec<Blob>, RefineError> {
-    monitor.phase("Search the residual");
-    let mut fit = Fit::new(series, atoms, refine, monitor)?;
-    fit.prepare(monitor)?;
-    let search = Search::new(&fit, params);
-    let least = params.min_z.unwrap_or_else(|| search.z_for_chance(10.0));
-    let ids = &atoms.ids;
-    let mut blobs: Vec<Blob> = search
-        .missing(&mut fit, least, monitor)?
-        .into_iter()
-        .map(|found| found.into_blob(ids))
-        .collect();
-    blobs.extend(
-        false_atoms(&mut fit, least, monitor)?
-            .into_iter()
-            .map(|found| found.into_blob(ids)),
-    );
-    blobs.sort_by(|a, b| b.z.abs().total_cmp(&a.z.abs()));
-    Ok(blobs)
-}
-
-/// A blob before atoms have names.
+/// A maximum of the residual, where an atom may be missing.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub position: [f64; 3],
     pub probe: Probe,
-    pub kind: BlobKind,
-    /// Occupancy, as in [`Blob`].
+    /// Occupancy of the atom that would explain it best.
     pub occupancy: f64,
-    /// Index and distance of the nearest atom.
-    pub nearest: Option<(usize, f64)>,
-}
-
-impl Found {
-    fn into_blob(self, ids: &[AtomId]) -> Blob {
-        let missing = self.kind == BlobKind::Missing;
-        Blob {
-            position: self.position,
-            kind: self.kind,
-            z: self.probe.z(),
-            even_z: self.probe.half_z(0),
-            odd_z: self.probe.half_z(1),
-            supporting_tilts: if missing {
-                self.probe.supporting
-            } else {
-                self.probe.tilts - self.probe.supporting
-            },
-            tilts: self.probe.tilts,
-            occupancy: self.occupancy,
-            nearest_atom: self.nearest.map(|(index, _)| ids[index]),
-            nearest_distance: self.nearest.map_or(f64::INFINITY, |(_, d)| d),
-        }
-    }
 }
 
 /// Points sorted into cubes, for questions about neighbours.
@@ -328,7 +232,6 @@ impl Search {
         let starts = self.grid_maxima(&fit.problem, &filtered, 0.8 * least, monitor)?;
         drop(filtered);
         let (places, probes) = self.climb(fit, starts, monitor)?;
-        let cells = Cells::new(positions_of(&fit.x), 6.0);
         let mut order: Vec<usize> = (0..places.len())
             .filter(|&i| probes[i].z() >= least)
             .collect();
@@ -341,9 +244,7 @@ impl Search {
                 found.push(Found {
                     position: places[i],
                     probe: probes[i],
-                    kind: BlobKind::Missing,
                     occupancy: probes[i].occupancy(),
-                    nearest: cells.nearest(places[i], None),
                 });
             }
         }
@@ -601,43 +502,6 @@ fn smooth_into(out: &mut [f32], image: &[f32], stride: usize, variance: f64, fac
             }
         }
     }
-}
-
-/// Atoms that have less intensity than an atom, by more than `least` standard deviations, the clearest first.
-pub(crate) fn false_atoms(
-    fit: &mut Fit,
-    least: f64,
-    monitor: &Monitor,
-) -> Result<Vec<Found>, Stopped> {
-    let evidence = fit.evidence(monitor)?;
-    let doubtful: Vec<usize> = (0..evidence.len())
-        .filter(|&i| {
-            let e = &evidence[i];
-            (e.free_occupancy - 1.0) / e.occupancy_sd <= -least
-        })
-        .collect();
-    let positions = positions_of(&fit.x);
-    let places: Vec<[f64; 3]> = doubtful.iter().map(|&i| positions[i]).collect();
-    let probes = fit.problem.probe(
-        &fit.imaging,
-        &places,
-        main_species(&fit.problem.species),
-        monitor,
-    )?;
-    let mut found: Vec<Found> = doubtful
-        .iter()
-        .zip(probes)
-        .filter(|(_, probe)| probe.tilts > 0)
-        .map(|(&i, probe)| Found {
-            position: positions[i],
-            probe,
-            kind: BlobKind::False,
-            occupancy: evidence[i].free_occupancy,
-            nearest: Some((i, 0.0)),
-        })
-        .collect();
-    found.sort_by(|a, b| a.probe.z().total_cmp(&b.probe.z()));
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -33,11 +33,7 @@ pub(super) fn ask(
 ) -> Result<(), RefineError> {
     let atoms = known.input.atoms;
     let mut fit = Fit::new(series, atoms, &params.refine, monitor)?;
-    if params.settle > 0 {
-        fit.run(params.settle, monitor)?;
-    } else {
-        fit.prepare(monitor)?;
-    }
+    fit.prepare(monitor)?;
     monitor.phase("Ask the tilts about every atom");
     let trials = fit.trials(monitor)?;
     let evidence: Vec<_> = trials.iter().map(|t| t.whole).collect();

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::geometry::distance;
+use crate::model::{AtomId, Atoms, TiltSeries};
 use crate::trace::refine::tests::{ball, counted, images};
-use crate::trace::refine::{ChangeKind, CompleteParams, complete};
+use crate::trace::refine::{ChangeKind, CompleteParams, RefineParams, complete};
 
 /// Truth, series, model, missing places, false place.
 type Planted = (Vec<[f64; 3]>, TiltSeries, Atoms, Vec<[f64; 3]>, [f64; 3]);
@@ -29,47 +30,6 @@ fn planted() -> Planted {
         missing,
         false_place,
     )
-}
-
-#[test]
-fn planted_errors_lead_the_list() {
-    let (_, series, atoms, missing, false_place) = planted();
-    let params = EvidenceParams::default();
-    let blobs = residual_blobs(
-        &series,
-        &atoms,
-        &RefineParams::default(),
-        &params,
-        &Monitor::silent(),
-    )
-    .unwrap();
-    let first = &blobs[..4];
-    for place in &missing {
-        let blob = first
-            .iter()
-            .find(|b| b.kind == BlobKind::Missing && distance(b.position, *place) < 0.4)
-            .unwrap_or_else(|| panic!("no blob at {place:?}: {first:?}"));
-        assert!((blob.occupancy - 1.0).abs() < 0.4, "{blob:?}");
-        assert!(
-            blob.even_z > 3.0 && blob.odd_z > 3.0 && blob.z > 6.0,
-            "{blob:?}"
-        );
-        assert!(2 * blob.supporting_tilts > blob.tilts && blob.nearest_distance > 1.5);
-    }
-    let blob = first
-        .iter()
-        .find(|b| b.kind == BlobKind::False)
-        .expect("a false atom among the first four");
-    assert!(
-        distance(blob.position, false_place) < 1e-9 && blob.z < -5.0 && blob.occupancy < 0.4,
-        "{blob:?}"
-    );
-    assert_eq!(blob.nearest_atom, Some(AtomId(atoms.len() as u64 - 1)));
-    assert!(
-        blobs
-            .windows(2)
-            .all(|pair| pair[0].z.abs() >= pair[1].z.abs())
-    );
 }
 
 #[test]
