@@ -93,7 +93,7 @@ pub struct Profile {
 #[must_use]
 pub fn binned(distances: &[f64], values: &[f64], width: f64) -> Vec<Bin> {
     let mut bins: std::collections::BTreeMap<i64, (f64, Vec<f64>)> = Default::default();
-    if !(width > 0.0) {
+    if width.is_nan() || width <= 0.0 {
         return Vec::new();
     }
     for (distance, value) in distances.iter().zip(values) {
@@ -195,7 +195,7 @@ pub fn boundary(positions: &[Point], space: &Space, region: &[bool]) -> Surface 
 /// Distance of each atom below the particle's surface, Å; NaN for atoms outside the region.
 fn below_surface(positions: &[Point], space: &Space, region: &[bool]) -> Distances {
     let surface = boundary(positions, space, region);
-    let mut values = SurfaceTree::new(&surface).distances(positions);
+    let mut values = SurfaceTree::new(&surface).distances(positions, 0.0);
     let mut within = vec![false; positions.len()];
     for (v, _) in space
         .mesh
@@ -236,7 +236,7 @@ pub fn between(
         return None;
     }
     let neighbors = neighbors_within(&points, cutoff);
-    let (surface, depth) = half_surface(&points, &first, &neighbors, sigma, spacing)?;
+    let (surface, depth) = half_surface(&points, &first, &neighbors, [sigma, spacing], 0.0)?;
     let mut values = vec![f64::NAN; positions.len()];
     for (i, depth) in chosen.into_iter().zip(depth) {
         values[i] = depth;

@@ -26,7 +26,7 @@ type Point = [f64; 3];
 /// Grains whose lattice constants differ by less than this factor have one reference.
 const ALIKE: f64 = 1.03;
 /// Ideal c/a of hcp, in units of √(8/3).
-const COVERA: f64 = 1.632_993_161_855_452_1;
+const COVERA: f64 = 1.632_993_161_855_452;
 
 /// The components in the order of [`Strain::tensor`].
 pub const COMPONENTS: [&str; 6] = ["xx", "yy", "zz", "xy", "xz", "yz"];
@@ -127,55 +127,67 @@ pub fn strain(
         local: vec![[f64::NAN; 6]; n],
         ..Strain::default()
     };
-    let fitted: Vec<(&Grain, Matrix3<f64>, Matrix3<f64>)> = grains
+    let mut fitted: Vec<Fitted<'_>> = grains
         .iter()
         .zip(maps)
         .filter_map(|(grain, map)| {
             let map = map?;
             let rotation = orthogonal_factor(&map)?;
-            Some((grain, rotation, rotation.transpose() * map))
+            let own = stretched(grain.structure, &(rotation.transpose() * map));
+            Some(Fitted {
+                grain,
+                rotation,
+                own,
+                reference: own,
+            })
         })
         .collect();
-    let own: Vec<[f64; 2]> = fitted
-        .iter()
-        .map(|(grain, _, stretch)| stretched(grain.structure, stretch))
-        .collect();
-    let references = shared(&fitted, &own);
-    for (k, (grain, rotation, _)) in fitted.iter().enumerate() {
-        let nearest = grain.structure.nearest();
-        // A given a keeps the measured c/a.
-        let scale = constant.map_or(1.0, |a| a * nearest / references[k][0]);
-        let reference = references[k].map(|r| r * scale);
-        place(
-            &mut found, positions, &neighbors, grain, rotation, own[k], reference, sigma,
-        );
+    share_references(&mut fitted);
+    for mut one in fitted {
+        if let Some(a) = constant {
+            // A given a keeps the measured c/a.
+            let scale = a * one.grain.structure.nearest() / one.reference[0];
+            one.reference = one.reference.map(|r| r * scale);
+        }
+        place(&mut found, positions, &neighbors, &one, sigma);
     }
     found
 }
 
-/// For each grain the mean stretches of the grains of its structure that are alike: those whose constants lie within
+/// A grain, its rotation and its stretches in the plane and along the axis, Å per ideal nearest distance.
+struct Fitted<'a> {
+    grain: &'a Grain,
+    rotation: Matrix3<f64>,
+    own: [f64; 2],
+    reference: [f64; 2],
+}
+
+/// Gives each grain the mean stretches of the grains of its structure that are alike: those whose constants lie within
 /// [`ALIKE`] of the smallest of the group. A metal and its oxide, both fcc, are no strained versions of each other.
-fn shared(fitted: &[(&Grain, Matrix3<f64>, Matrix3<f64>)], own: &[[f64; 2]]) -> Vec<[f64; 2]> {
-    let mut order: Vec<usize> = (0..own.len()).collect();
+fn share_references(fitted: &mut [Fitted<'_>]) {
+    let mut order: Vec<usize> = (0..fitted.len()).collect();
     order.sort_by(|&a, &b| {
-        let key = |k: usize| fitted[k].0.structure;
-        key(a).cmp(&key(b)).then(own[a][0].total_cmp(&own[b][0]))
+        let (a, b) = (&fitted[a], &fitted[b]);
+        let kinds = a.grain.structure.cmp(&b.grain.structure);
+        kinds.then(a.own[0].total_cmp(&b.own[0]))
     });
-    let mut shared = own.to_vec();
-    let alike = |a: usize, b: usize| {
-        fitted[a].0.structure == fitted[b].0.structure && own[b][0] <= ALIKE * own[a][0]
-    };
     let mut rest = &order[..];
     while let Some(&first) = rest.first() {
-        let members = rest.iter().take_while(|&&k| alike(first, k)).count();
+        let alike = |k: usize| {
+            fitted[k].grain.structure == fitted[first].grain.structure
+                && fitted[k].own[0] <= ALIKE * fitted[first].own[0]
+        };
+        let members = rest.iter().take_while(|&&k| alike(k)).count().max(1);
         let (group, after) = rest.split_at(members);
-        let mass = |k: usize| fitted[k].0.atoms.len() as f64;
+        let mass = |k: usize| fitted[k].grain.atoms.len() as f64;
         let total: f64 = group.iter().map(|&k| mass(k)).sum();
-        let mean = [0, 1].map(|c| group.iter().map(|&k| mass(k) * own[k][c]).sum::<f64>() / total);
-        group.iter().for_each(|&k| shared[k] = mean);
+        let mean = [0, 1].map(|c| {
+            let sum: f64 = group.iter().map(|&k| mass(k) * fitted[k].own[c]).sum();
+            sum / total
+        });
+        group.iter().for_each(|&k| fitted[k].reference = mean);
         rest = after;
     }
-    shared
 }
 
 /// Mean stretch in the plane and along the axis of hcp; in cubic structures both are the mean over all directions.
@@ -192,12 +204,15 @@ fn place(
     found: &mut Strain,
     positions: &[Point],
     neighbors: &[Vec<u32>],
-    grain: &Grain,
-    rotation: &Matrix3<f64>,
-    own: [f64; 2],
-    reference: [f64; 2],
+    fitted: &Fitted<'_>,
     sigma: f64,
 ) {
+    let Fitted {
+        grain,
+        rotation,
+        own,
+        reference,
+    } = *fitted;
     let structure = grain.structure;
     let ideal = Ideal::new(structure);
     let [plane, axis] = reference;

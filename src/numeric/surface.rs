@@ -229,12 +229,13 @@ impl SurfaceTree {
     /// Distance to the surface, Å; infinite for an empty surface.
     #[must_use]
     pub fn distance(&self, point: Point) -> f64 {
-        self.distance_below(point, f64::INFINITY)
+        self.distance_below(point, f64::INFINITY, 0.0)
     }
 
-    /// Distances of many points: faster than one by one, since a near point's distance limits the search.
+    /// Distances of many points, to a relative `tolerance` (too large by at most that; 0 is exact): faster than one by one,
+    /// since a near point's distance limits the search.
     #[must_use]
-    pub fn distances(&self, points: &[Point]) -> Vec<f64> {
+    pub fn distances(&self, points: &[Point], tolerance: f64) -> Vec<f64> {
         const CELL: f64 = 4.0;
         let mut order: Vec<([i64; 3], usize)> = points
             .iter()
@@ -250,7 +251,7 @@ impl SurfaceTree {
                     let limit = last.map_or(f64::INFINITY, |(p, d)| {
                         d + distance_squared(p, points[i]).sqrt()
                     });
-                    let distance = self.distance_below(points[i], limit);
+                    let distance = self.distance_below(points[i], limit, tolerance);
                     last = Some((points[i], distance));
                     (i, distance)
                 })
@@ -264,7 +265,7 @@ impl SurfaceTree {
     }
 
     /// Distance to the surface, which is known to be at most `limit`.
-    fn distance_below(&self, point: Point, limit: f64) -> f64 {
+    fn distance_below(&self, point: Point, limit: f64, tolerance: f64) -> f64 {
         // A little more than the limit, so that rounding excludes nothing.
         let mut best = (limit * (1.0 + 1e-9) + 1e-9).powi(2);
         if self.nodes.is_empty() {
@@ -272,7 +273,7 @@ impl SurfaceTree {
         }
         let mut todo = vec![(0u32, self.box_distance(0, point))];
         while let Some((node, lower_bound)) = todo.pop() {
-            if lower_bound >= best {
+            if lower_bound * (1.0 + tolerance).powi(2) >= best {
                 continue;
             }
             let at = &self.nodes[node as usize];
@@ -408,9 +409,10 @@ mod tests {
                 .sqrt();
             assert_eq!(tree.distance(p), slow);
         }
-        let many = tree.distances(&points);
-        for (p, found) in points.iter().zip(many) {
+        let (many, rough) = (tree.distances(&points, 0.0), tree.distances(&points, 0.05));
+        for ((p, found), rough) in points.iter().zip(many).zip(rough) {
             assert_eq!(found, tree.distance(*p));
+            assert!(rough >= found && rough <= 1.05 * found + 1e-12);
         }
         assert!(
             SurfaceTree::new(&Surface::default())
