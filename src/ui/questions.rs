@@ -122,7 +122,7 @@ impl Questions {
             OpenQuestion::WhichUnit { .. } => Action::Open(
                 paths,
                 OpenHints {
-                    pixel_size: Some(self.unit),
+                    unit: Some(self.unit),
                     ..hints
                 },
             ),

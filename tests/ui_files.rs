@@ -1,0 +1,184 @@
+//! The window with its real worker: files are opened, questions answered, stages run, and nothing of it is lost.
+
+use aetlas::jobs::OpenHints;
+use aetlas::jobs::execute::execute;
+use aetlas::model::{AtomId, Volume};
+use aetlas::project::Stage;
+use aetlas::ui::App;
+use aetlas::ui::actions::Action;
+use eframe::egui;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use ndarray::Array3;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn window() -> Harness<'static, App> {
+    Harness::builder()
+        .with_size(egui::vec2(1280.0, 800.0))
+        .with_max_steps(12)
+        .build_eframe(|_| App::headless(execute))
+}
+
+/// Draws frames until the worker has done what was asked for and `there` holds.
+fn wait(harness: &mut Harness<'_, App>, what: &str, there: impl Fn(&App) -> bool) {
+    let asked = Instant::now();
+    loop {
+        harness.step();
+        if there(harness.state()) && harness.state().state.job.is_none() {
+            return;
+        }
+        assert!(asked.elapsed() < Duration::from_secs(60), "no {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn act(harness: &mut Harness<'_, App>, action: Action) {
+    let ctx = harness.ctx.clone();
+    harness.state_mut().perform(&ctx, action);
+    harness.step();
+}
+
+fn open(harness: &mut Harness<'_, App>, path: &Path) {
+    let paths = vec![path.to_owned()];
+    act(harness, Action::Open(paths, OpenHints::default()));
+}
+
+fn atoms(app: &App) -> usize {
+    app.state.workspace.atoms.as_ref().map_or(0, |a| a.len())
+}
+
+/// A volume with Gaussian atoms 3.2 Å apart on a cube of `n` atoms a side.
+fn crystal(n: i32) -> Volume {
+    let (size, pixel_size) = (44usize, 0.4);
+    let places: Vec<f64> = (0..n)
+        .map(|i| (f64::from(i) - f64::from(n - 1) / 2.0) * 3.2)
+        .collect();
+    let profile = |at: usize| -> f64 {
+        let x = (at as f64 - (size / 2) as f64) * pixel_size;
+        places
+            .iter()
+            .map(|p| (-(x - p).powi(2) / (2.0 * 0.5f64.powi(2))).exp())
+            .sum()
+    };
+    let data = Array3::from_shape_fn((size, size, size), |(x, y, z)| {
+        (profile(x) * profile(y) * profile(z)) as f32
+    });
+    Volume::new(data, pixel_size)
+}
+
+#[test]
+fn a_model_in_voxels_is_opened_with_the_unit_that_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("voxels.xyz");
+    let mut text = "27\n\n".to_owned();
+    for i in 0..27 {
+        let place = [i % 3, i / 3 % 3, i / 9].map(|n| f64::from(n) * 0.3);
+        text += &format!("Pt {} {} {}\n", place[0], place[1], place[2]);
+    }
+    std::fs::write(&file, text).unwrap();
+    let mut harness = window();
+    open(&mut harness, &file);
+    wait(&mut harness, "question", |app| app.state.question.is_some());
+    // Atoms 0.3 apart are proposed as nanometres.
+    harness.step();
+    harness.get_by_label("Open").click();
+    wait(&mut harness, "model", |app| atoms(app) == 27);
+    let model = harness.state().state.workspace.atoms.clone().unwrap();
+    assert!((model.positions[1][0] - model.positions[0][0] - 3.0).abs() < 1e-9);
+}
+
+#[test]
+fn hand_edits_outlive_a_new_trace_and_a_new_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("volume.mrc");
+    aetlas::io::save_volume(&file, &crystal(4), false).unwrap();
+    let mut harness = window();
+    open(&mut harness, &file);
+    wait(&mut harness, "volume", |app| {
+        app.state.workspace.volume.is_some()
+    });
+    act(&mut harness, Action::RunStage(Stage::Trace));
+    wait(&mut harness, "atoms", |app| atoms(app) == 64);
+    let gone: AtomId = harness.state().state.workspace.atoms.as_ref().unwrap().ids[10];
+    let place = harness
+        .state()
+        .state
+        .workspace
+        .atoms
+        .as_ref()
+        .unwrap()
+        .positions[10];
+    harness.state_mut().state.view.selection = [gone].into();
+    act(&mut harness, Action::RemoveSelected);
+    assert_eq!(atoms(harness.state()), 63);
+    act(&mut harness, Action::RunStage(Stage::Trace));
+    wait(&mut harness, "new atoms", |app| {
+        app.state.workspace.traced.is_some()
+    });
+    let workspace = &harness.state().state.workspace;
+    assert_eq!(workspace.edits.counts().removed, 1);
+    let model = workspace.atoms.as_ref().unwrap();
+    let nearest = model
+        .positions
+        .iter()
+        .map(|p| {
+            (0..3)
+                .map(|a| (p[a] - place[a]).powi(2))
+                .sum::<f64>()
+                .sqrt()
+        })
+        .fold(f64::INFINITY, f64::min);
+    assert_eq!(model.len(), 63);
+    assert!(nearest > 2.0, "the removed atom came back");
+    // A threshold between the same maxima changes nothing either.
+    let threshold = workspace.traced.as_ref().unwrap().threshold;
+    act(&mut harness, Action::ApplyThreshold(0.9 * threshold));
+    wait(&mut harness, "split", |app| {
+        app.state.workspace.project.parameters.trace.threshold == Some(0.9 * threshold)
+    });
+    assert_eq!(atoms(harness.state()), 63);
+    assert!(harness.state().submitted().contains(&"Split"));
+    act(&mut harness, Action::Undo);
+    assert_eq!(atoms(harness.state()), 64);
+}
+
+#[test]
+fn an_analysis_follows_its_sliders() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.xyz");
+    let mut text = "125\n\n".to_owned();
+    for i in 0..125 {
+        let place =
+            [i % 5, i / 5 % 5, i / 25].map(|n| f64::from(n) * 3.0 + 0.05 * f64::from(i % 7));
+        text += &format!("Zr {} {} {}\n", place[0], place[1], place[2]);
+    }
+    std::fs::write(&file, text).unwrap();
+    let mut harness = window();
+    open(&mut harness, &file);
+    wait(&mut harness, "model", |app| atoms(app) == 125);
+    act(&mut harness, Action::RunStage(Stage::Analyze));
+    wait(&mut harness, "analysis", |app| {
+        app.state.workspace.analyzed.is_some()
+    });
+    act(
+        &mut harness,
+        Action::DragLine("cutoff".to_owned(), 3.6, false),
+    );
+    wait(&mut harness, "new analysis", |app| {
+        let analyzed = app.state.workspace.analyzed.as_ref();
+        analyzed.is_some_and(|a| (a.cutoff - 3.6).abs() < 1e-9)
+    });
+    let workspace = &harness.state().state.workspace;
+    assert_eq!(workspace.stale_reason(Stage::Analyze), None);
+    // The slider needs no job of its own.
+    assert_eq!(
+        harness
+            .state()
+            .submitted()
+            .iter()
+            .filter(|s| **s == "Analyze")
+            .count(),
+        1
+    );
+}
