@@ -13,7 +13,7 @@
 use super::layers::{Peeler, Start};
 use super::{AnalyzeParams, Work};
 use crate::model::Atoms;
-use crate::numeric::curve::{Makima, fit_step};
+use crate::numeric::curve::{Makima, erfc, fit_step};
 use crate::numeric::neighbors::{CellList, neighbors_within};
 use crate::numeric::surface::{Surface, SurfaceTree, root};
 use crate::numeric::tessellation::Delaunay;
@@ -91,6 +91,8 @@ pub struct CoreShell {
     pub clusters: Vec<usize>,
     /// Layers from each start, then by distance for each σ; the first is the one that counts.
     pub profiles: Vec<Composition>,
+    /// What could not be computed.
+    pub notes: Vec<String>,
 }
 
 impl CoreShell {
@@ -189,12 +191,25 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
     let started = Instant::now();
     // Only who asks for it by name is told that one species has no core.
     let asked = work.wanted.0.is_some();
+    let cutoff = work.out.cutoff;
+    let kept = work.kept.as_mut().and_then(|kept| {
+        let old = &kept.params;
+        let same = old.layer == params.layer && old.interface_sigma == params.interface_sigma;
+        kept.core_shell
+            .take()
+            .filter(|_| same && kept.cutoff == cutoff)
+    });
     let out = &mut work.out;
-    let space = out.space.clone();
-    let mesh = space.as_ref().map(|s| (&s.mesh, &s.circumradius[..]));
-    match core_shell(&out.atoms, out.cutoff, work.spacing, mesh, params) {
-        Ok((found, notes)) => {
-            out.notes.extend(notes);
+    let found = kept.map_or_else(
+        || {
+            let mesh = out.space.as_ref().map(|s| (&s.mesh, &s.circumradius[..]));
+            core_shell(&out.atoms, cutoff, work.spacing, mesh, params)
+        },
+        Ok,
+    );
+    match found {
+        Ok(found) => {
+            out.notes.extend(found.notes.iter().cloned());
             let cn = found.cn_unlike.iter().map(|&n| f64::from(n)).collect();
             out.atoms.set_column("cn_unlike", "", cn);
             if !found.depth.is_empty() {
@@ -209,7 +224,7 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
 }
 
 /// Analyses a core-shell particle. `cutoff` is the neighbour cutoff and `spacing` the nearest distance, Å; `mesh` the
-/// tessellation of the atoms and its circumradii. Returns the outcome and what could not be computed.
+/// tessellation of the atoms and its circumradii.
 ///
 /// # Errors
 /// A sentence where there is nothing to analyse: fewer than two species present, or fewer than 5 atoms.
@@ -219,7 +234,7 @@ pub fn core_shell(
     spacing: f64,
     mesh: Option<(&Delaunay, &[f64])>,
     params: &AnalyzeParams,
-) -> Result<(CoreShell, Vec<String>), String> {
+) -> Result<CoreShell, String> {
     let counts = atoms.species_counts();
     if atoms.len() < 5 {
         return Err(format!("needs at least 5 atoms, found {}", atoms.len()));
@@ -258,6 +273,7 @@ pub fn core_shell(
         surface: Surface::default(),
         clusters: clusters(&neighbors, &is_core),
         profiles: Vec::new(),
+        notes: Vec::new(),
         is_core,
         cn_unlike,
         cn_like,
@@ -268,7 +284,7 @@ pub fn core_shell(
         Some(peeler) => peel(
             &mut found, positions, &neighbors, &peeler, params, &mut notes,
         ),
-        None => notes.push("core-shell: the atoms form no body, so there are no layers".to_owned()),
+        None => notes.push("core-shell: the atoms form no body that a grid of the layers can hold, so there are no layers".to_owned()),
     }
     let sigma = sigma(params, spacing);
     let scales = [1.0, 0.75, 1.5];
@@ -305,7 +321,8 @@ pub fn core_shell(
     if found.profiles.iter().all(|p| p.thickness.is_none()) {
         notes.push("core-shell: the core fraction does not pass from 95 % to 5 %".to_owned());
     }
-    Ok((found, notes))
+    found.notes = notes;
+    Ok(found)
 }
 
 /// σ of the Gaussian that makes the 50 % surface, Å: the given one, or ¾ of the nearest distance, with which the first shell
@@ -506,8 +523,9 @@ fn thickness_error(layers: &[Layer]) -> Option<f64> {
 /// The 50 % surface of the smoothed core fraction and every atom's signed distance to it, to a relative `tolerance`; `None`
 /// where there is none. σ smooths, and `spacing` is the nearest distance, Å.
 ///
-/// The field is evaluated on a grid of ¾ σ (its 50 % crossings are good to 0.01 σ), only near atoms whose own value says that the surface may be near: within the
-/// distance that any place of the particle has to an atom, the field changes by less than 0.45.
+/// The field is evaluated on a grid of ¾ σ (its 50 % crossings are good to 0.01 σ), only near atoms whose own value says that
+/// the surface may be near: no place of the particle is farther than ¾ of the nearest distance from an atom, and over that
+/// distance no smoothed field rises more than a smoothed step.
 pub(super) fn half_surface(
     positions: &[Point],
     is_core: &[bool],
@@ -540,12 +558,18 @@ pub(super) fn half_surface(
     let own: Vec<f64> = positions.par_iter().map(|p| fraction(*p)).collect();
     let step = 0.75 * sigma;
     let reach = 0.75 * spacing + step;
+    let rise = 0.5 - 0.5 * erfc(0.75 * spacing / (sigma * std::f64::consts::SQRT_2));
+    // A little more, for the lattice is no continuum.
+    let limit = (rise + 0.06).min(0.49);
     let near: Vec<Point> = (0..positions.len())
-        .filter(|&i| (own[i] - 0.5).abs() < 0.45)
+        .filter(|&i| (own[i] - 0.5).abs() < limit)
         .map(|i| positions[i])
         .collect();
-    let low: Point =
-        std::array::from_fn(|k| near.iter().map(|p| p[k]).fold(f64::INFINITY, f64::min) - reach);
+    // Whole steps from the origin: the grid does not follow single atoms.
+    let low: Point = std::array::from_fn(|k| {
+        let least = near.iter().map(|p| p[k]).fold(f64::INFINITY, f64::min);
+        ((least - reach) / step).floor() * step
+    });
     let high: Point = std::array::from_fn(|k| {
         near.iter().map(|p| p[k]).fold(f64::NEG_INFINITY, f64::max) + reach
     });
@@ -554,7 +578,7 @@ pub(super) fn half_surface(
     }
     let size: [usize; 3] = std::array::from_fn(|k| ((high[k] - low[k]) / step).ceil() as usize + 1);
     // A stray atom far away must not cost memory.
-    if size.iter().map(|&n| n as f64).product::<f64>() > 2e8 {
+    if size.iter().map(|&n| n as f64).product::<f64>() > 2e7 {
         return None;
     }
     let flat = |[x, y, z]: [usize; 3]| (x * size[1] + y) * size[2] + z;

@@ -296,7 +296,7 @@ pub struct Peeler<'a> {
 
 impl<'a> Peeler<'a> {
     /// Voxels of a third of `layer`, Å; `mesh` and `radius` are the tessellation of all positions and its circumradii.
-    /// `None` where the grid would be too large (more than 2 · 10⁹ voxels) or the atoms form no body.
+    /// `None` where the grid would be too large (more than 4 · 10⁸ voxels) or the atoms form no body.
     #[must_use]
     pub fn new(
         positions: &'a [Point],
@@ -305,7 +305,7 @@ impl<'a> Peeler<'a> {
         layer: f64,
     ) -> Option<Self> {
         let grid = Grid::around(positions, layer / STEP as f64);
-        if grid.size.iter().map(|&n| n as f64).product::<f64>() > 2e9 {
+        if grid.size.iter().map(|&n| n as f64).product::<f64>() > 4e8 {
             return None;
         }
         let facets = shape(positions, mesh, radius)?;

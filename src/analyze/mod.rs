@@ -29,7 +29,7 @@ pub struct AnalyzeParams {
     /// Species of the metal lattice that oxidises [default: the commonest species]
     #[arg(long)]
     pub host: Option<String>,
-    /// Only these analyses: pdf, boo, voronoi, oxidation, voids, core-shell, …
+    /// Only these analyses: pdf, boo, voronoi, oxidation, voids, core-shell, ptm, strain, profiles
     #[arg(long, value_delimiter = ',')]
     pub only: Option<Vec<String>>,
     /// Largest distance of the PDF, Å
@@ -223,10 +223,11 @@ pub fn analyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    run(atoms, params, None, None, monitor)
+    run(atoms, params, None, monitor)
 }
 
-/// Repeats an analysis with other thresholds; the tessellation and the matched templates are used again.
+/// Repeats an analysis with other thresholds; the tessellation and the matched templates are used again, and core and shell,
+/// strain and surfaces where nothing they depend on has changed.
 ///
 /// # Errors
 /// As [`analyze`].
@@ -235,15 +236,13 @@ pub fn reanalyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    let (space, matches) = (before.space.clone(), before.matches.clone());
-    run(&before.atoms, params, space, matches, monitor)
+    run(&before.atoms, params, Some(before), monitor)
 }
 
 fn run(
     atoms: &Atoms,
     params: &AnalyzeParams,
-    space: Option<Arc<oxidation::Space>>,
-    matches: Option<Arc<ptm::Matches>>,
+    before: Option<&Analyzed>,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
     let spacing = check(atoms, params)?;
@@ -263,14 +262,21 @@ fn run(
             profiles: Vec::new(),
             params: params.clone(),
             notes: Vec::new(),
-            space,
+            space: before.and_then(|b| b.space.clone()),
             grains: Vec::new(),
             twins: Vec::new(),
-            matches,
+            matches: before.and_then(|b| b.matches.clone()),
         },
         spacing,
         region: None,
         surface: None,
+        kept: before.map(|before| Kept {
+            params: before.params.clone(),
+            cutoff: before.cutoff,
+            core_shell: before.core_shell.clone(),
+            strain: before.strain.clone(),
+            distances: before.distances.clone(),
+        }),
     };
     let total = 9;
     for (done, step) in [
@@ -327,6 +333,15 @@ impl Wanted {
     }
 }
 
+/// What an analysis of the same atoms found, for parts that do not follow a threshold.
+struct Kept {
+    params: AnalyzeParams,
+    cutoff: f64,
+    core_shell: Option<core_shell::CoreShell>,
+    strain: Option<strain::Strain>,
+    distances: Vec<profiles::Distances>,
+}
+
 /// The analysis under way.
 struct Work {
     wanted: Wanted,
@@ -334,6 +349,8 @@ struct Work {
     spacing: f64,
     region: Option<Vec<bool>>,
     surface: Option<Vec<bool>>,
+    /// The outcome before, when this one repeats it.
+    kept: Option<Kept>,
 }
 
 impl Work {
@@ -563,11 +580,6 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
         ("pdf_bin", params.pdf_bin),
         ("slab", params.slab),
         ("void_radius", params.void_radius),
-        ("layer", params.layer),
-        ("strain_sigma", params.strain_sigma),
-        ("profile_bin", params.profile_bin.unwrap_or(1.0)),
-        ("strain_lattice", params.strain_lattice.unwrap_or(1.0)),
-        ("interface_sigma", params.interface_sigma.unwrap_or(1.0)),
         ("ptm_rmsd", params.ptm_rmsd),
         ("grain_misorientation_deg", params.grain_misorientation_deg),
         ("cutoff", params.cutoff.unwrap_or(1.0)),
@@ -592,5 +604,37 @@ fn check(atoms: &Atoms, params: &AnalyzeParams) -> Result<f64, AnalyzeError> {
             found: format!("{} Å in bins of {} Å", params.pdf_range, params.pdf_bin),
         });
     }
+    check_ranges(params)?;
     Ok(spacing)
+}
+
+/// Lengths beyond which an analysis means nothing or takes for ever.
+fn check_ranges(params: &AnalyzeParams) -> Result<(), AnalyzeError> {
+    let ranges = [
+        ("layer", params.layer, 0.2, 20.0),
+        (
+            "interface_sigma",
+            params.interface_sigma.unwrap_or(1.0),
+            0.5,
+            10.0,
+        ),
+        ("strain_sigma", params.strain_sigma, 0.5, 10.0),
+        (
+            "strain_lattice",
+            params.strain_lattice.unwrap_or(4.0),
+            1.0,
+            20.0,
+        ),
+        ("profile_bin", params.profile_bin.unwrap_or(1.0), 0.05, 50.0),
+    ];
+    for (name, value, low, high) in ranges {
+        if !(low..=high).contains(&value) {
+            return Err(AnalyzeError::BadParameter {
+                name,
+                expected: format!("{low} to {high} Å"),
+                found: value.to_string(),
+            });
+        }
+    }
+    Ok(())
 }

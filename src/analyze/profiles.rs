@@ -317,7 +317,14 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
     let started = Instant::now();
     let width = params.profile_bin.unwrap_or(0.5 * work.spacing);
     let out = &mut work.out;
-    out.distances = distances(out, &region, work.spacing);
+    // The phases of an analysis are kept when it is repeated, so its surfaces change with these two only.
+    let kept = work.kept.take().filter(|kept| {
+        kept.cutoff == out.cutoff && kept.params.interface_sigma == params.interface_sigma
+    });
+    out.distances = match kept {
+        Some(kept) if !kept.distances.is_empty() => kept.distances,
+        _ => distances(out, &region, work.spacing),
+    };
     out.profiles = profiles(out, width);
     for found in &out.distances {
         if ["surface", "core"].contains(&found.from.as_str()) {

@@ -77,13 +77,14 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
     let cutoff = work.out.cutoff;
     let atoms = &mut work.out.atoms;
     let given = atoms.column("grain");
-    let found = strain(
-        &atoms.positions,
-        cutoff,
-        given,
-        params.strain_lattice,
-        params.strain_sigma,
-    );
+    let kept = work.kept.as_mut().and_then(|kept| {
+        let same = kept.cutoff == cutoff && same_parameters(&kept.params, params);
+        kept.strain.take().filter(|_| same)
+    });
+    let found = kept.unwrap_or_else(|| {
+        let (constant, sigma) = (params.strain_lattice, params.strain_sigma);
+        strain(&atoms.positions, cutoff, given, constant, sigma)
+    });
     if found.lattices.is_empty() {
         let text = "strain: no grain of at least 40 atoms on an fcc, hcp or bcc lattice";
         work.out.notes.push(text.to_owned());
@@ -103,6 +104,15 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
         work.out.strain = Some(found);
     }
     work.time("strain", started);
+}
+
+/// Whether two sets of parameters give the same strain of the same atoms: the grains come into it.
+fn same_parameters(a: &AnalyzeParams, b: &AnalyzeParams) -> bool {
+    a.strain_sigma == b.strain_sigma
+        && a.strain_lattice == b.strain_lattice
+        && a.ptm_rmsd == b.ptm_rmsd
+        && a.ptm_structures == b.ptm_structures
+        && a.grain_misorientation_deg == b.grain_misorientation_deg
 }
 
 /// Finds the lattices and the strain. `cutoff` is the neighbour cutoff, Å; `given` are grain numbers to respect

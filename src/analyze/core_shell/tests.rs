@@ -34,7 +34,9 @@ fn norm(p: Point) -> f64 {
 fn analyzed(atoms: &Atoms, params: &AnalyzeParams) -> (CoreShell, Vec<String>) {
     let space = Space::new(&atoms.positions).unwrap();
     let mesh = Some((&space.mesh, &space.circumradius[..]));
-    core_shell(atoms, 3.35, 2.76, mesh, params).unwrap()
+    let found = core_shell(atoms, 3.35, 2.76, mesh, params).unwrap();
+    let notes = found.notes.clone();
+    (found, notes)
 }
 
 #[test]
@@ -139,7 +141,8 @@ fn one_species_flat_models_and_mixtures_are_refused_or_noted() {
     for i in 0..atoms.len() {
         atoms.species[i] = (i % 2) as u16;
     }
-    let (found, notes) = core_shell(&atoms, 3.35, 2.76, None, &params).unwrap();
+    let found = core_shell(&atoms, 3.35, 2.76, None, &params).unwrap();
+    let notes = &found.notes;
     assert!(notes.iter().any(|n| n.contains("no body")), "{notes:?}");
     assert_eq!(found.cn_unlike.len(), atoms.len());
     let mixed = ball(12.0, |_, i| i % 3 == 0);

@@ -95,8 +95,13 @@ fn an_interface_of_two_phases_is_half_way_and_an_island_does_not_count() {
         .unwrap();
     side[island] = 1.0;
     let found = between("a|b", &points, &side, [4.0, 2.4, 3.2]).unwrap();
-    for (p, distance) in points.iter().zip(&found.values) {
-        // Half way between the planes at −plane and 0; beyond the rim of the disc its edge is nearer.
+    // Beyond the rim of the disc its edge is nearer than its plane.
+    for (p, distance) in points
+        .iter()
+        .zip(&found.values)
+        .filter(|(p, _)| norm(p) < 16.0)
+    {
+        // Half way between the planes at −plane and 0.
         assert!(
             (distance - (p[0] + 0.5 * plane)).abs() < 0.3,
             "{p:?} at {distance}"
@@ -215,6 +220,44 @@ fn phases_of_the_input_give_their_interfaces() {
         out.profiles
             .iter()
             .any(|p| p.from == "core" && p.column == "boo")
+    );
+}
+
+#[test]
+fn repeating_an_analysis_gives_what_a_new_one_gives() {
+    let points = ball(18.0);
+    let mut atoms = Atoms::from_positions(points, "Pt");
+    atoms.species_names.push("Pd".to_owned());
+    atoms.species = atoms
+        .positions
+        .iter()
+        .map(|p| u16::from(norm(p) < 10.0))
+        .collect();
+    let mut params = AnalyzeParams {
+        cutoff: Some(4.0),
+        ..AnalyzeParams::default()
+    };
+    let first = analyze(&atoms, &params, &Monitor::silent()).unwrap();
+    params.oxygen_volume = 3.0;
+    for (layer, sigma) in [(1.03, 3.89), (1.5, 4.5)] {
+        (params.layer, params.strain_sigma) = (layer, sigma);
+        let again = crate::analyze::reanalyze(&first, &params, &Monitor::silent()).unwrap();
+        // From the same atoms, which carry the columns of the first.
+        let fresh = analyze(&first.atoms, &params, &Monitor::silent()).unwrap();
+        let text = |out: &Analyzed, key: &str| out.summary[key].to_string();
+        for key in ["core_shell", "strain", "profiles"] {
+            assert!(text(&again, key).len() > 100, "{key}");
+            assert_eq!(text(&again, key), text(&fresh, key), "{key}");
+        }
+        assert_eq!(again.notes, fresh.notes);
+    }
+    params.layer = 0.0;
+    let refused = analyze(&atoms, &params, &Monitor::silent())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("layer is 0, expected 0.2 to 20 Å"),
+        "{refused}"
     );
 }
 
