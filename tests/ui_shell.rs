@@ -420,10 +420,11 @@ fn the_list_of_doubtful_places_is_walked_by_key() {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    assert_eq!(harness.state().state.doubtful[0].text, "0.70 Å apart");
+    assert_eq!(harness.state().state.doubtful[0].kind, "too close");
     harness.key_press(egui::Key::N);
     harness.run_ok();
-    assert_eq!(harness.state().state.view.selection, pair.into());
+    let selection = &harness.state().state.view.selection;
+    assert!(!selection.is_empty() && selection.iter().all(|id| pair.contains(id)));
     let left = harness.state().state.doubtful.len();
     harness.key_press(egui::Key::Enter);
     harness.run_ok();

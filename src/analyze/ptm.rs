@@ -2,7 +2,7 @@
 //!
 //! P. M. Larsen, S. Schmidt, J. Schiøtz, Modelling Simul. Mater. Sci. Eng. 24, 055007 (2016). Of the 18 nearest atoms the
 //! 6, 12 or 14 whose Voronoi faces cover most of the sphere around the atom are its neighbours. The graph of their convex
-//! hull says which of them can stand for which point of a template ([`templates`]); of these correspondences the one
+//! hull says which of them can stand for which point of a template ([`graphs`]); of these correspondences the one
 //! with the smallest root mean square deviation is taken,
 //!
 //! `RMSD = min_{s,R} √(Σ_k |s(x_k − x̄) − R t_k|² / (n + 1)) = √((G_t − λ²/G_x)/(n + 1))`,
@@ -13,6 +13,7 @@
 //! About 15 µs of one core an atom. Nothing depends on the threshold but the names, so a slider costs no matching.
 
 mod grains;
+mod graphs;
 mod rotation;
 mod templates;
 mod twins;
@@ -26,9 +27,10 @@ use crate::model::Atoms;
 use crate::monitor::{Monitor, Stopped};
 use crate::numeric::hull::{self, Hull, solid_angles};
 use crate::numeric::neighbors::CellList;
+use graphs::{correspondences, first_walk, triangles};
 use rayon::prelude::*;
 use rotation::{largest_overlap, superpose};
-use templates::{LIBRARY, MOST, correlate, first_walk, triangles};
+use templates::{MOST, correlate};
 
 /// Nearest atoms that are looked at for neighbours.
 const NEAREST: usize = 18;
@@ -300,7 +302,7 @@ fn best_match(wanted: &[Structure], scratch: &mut Scratch) -> Match {
             continue;
         };
         let cloud = Cloud::new(places);
-        for correspondence in LIBRARY.find(&walk) {
+        for correspondence in correspondences(&walk) {
             let structure = correspondence.structure;
             let Some(template) = structure.template().filter(|_| wanted.contains(&structure))
             else {

@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_noise_of_the_denoising_bench_is_that_of_counts() {
-        let (json, lines) = denoise([64, 60], 3, &Monitor::silent()).unwrap();
+        let (json, lines) = denoise([160, 152], 4, &Monitor::silent()).unwrap();
         let gain = json["noise"]["gain"].as_f64().unwrap();
         assert!((gain - 1.0).abs() < 0.2, "{json}");
         assert!(json["limit_ratio"].as_f64().unwrap() > 0.0);

@@ -120,6 +120,28 @@ pub fn apply(m: &Matrix3, v: [f64; 3]) -> [f64; 3] {
     ]
 }
 
+/// `a − b`.
+#[must_use]
+pub fn subtract(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+/// Scalar product.
+#[must_use]
+pub fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+/// Vector product.
+#[must_use]
+pub fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
+}
+
 /// Euclidean distance of two points.
 #[must_use]
 pub fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {

@@ -4,6 +4,7 @@
 //! squares of a cuboctahedron) are split into triangles in some way and points in a facet's plane never spoil the hull.
 //! The sign comes from a plane stored with each facet; only where rounding could decide does the exact predicate.
 
+use crate::model::geometry::{cross, dot, subtract};
 use robust::{Coord3D, orient3d};
 
 /// Most points of one hull: their sets are bit masks.
@@ -229,13 +230,13 @@ fn facet(points: &[Point], corners: [u8; 3]) -> Facet {
     let [a, b, c] = corners.map(|i| points[i as usize]);
     Facet {
         corners,
-        normal: cross(sub(b, a), sub(c, a)),
+        normal: cross(subtract(b, a), subtract(c, a)),
     }
 }
 
 fn above(points: &[Point], facet: &Facet, point: usize, doubt: f64) -> bool {
     let origin = points[facet.corners[0] as usize];
-    let height = dot(facet.normal, sub(points[point], origin));
+    let height = dot(facet.normal, subtract(points[point], origin));
     if height.abs() > doubt {
         height > 0.0
     } else {
@@ -255,22 +256,6 @@ fn coord(p: Point) -> Coord3D<f64> {
         y: p[1],
         z: p[2],
     }
-}
-
-fn sub(a: Point, b: Point) -> Point {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
-}
-
-fn dot(a: Point, b: Point) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-fn cross(a: Point, b: Point) -> Point {
-    [
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    ]
 }
 
 #[cfg(test)]

@@ -46,6 +46,20 @@ pub trait Vector: Copy {
     fn followed_by(self, next: Self) -> Self;
 }
 
+/// `⌊x⌋` for `|x| < 2²²`, as a number and as an integer. A cast would round up to the largest integer where it must,
+/// and compilers make no vectors of that; this way they do.
+#[inline(always)]
+pub(super) fn floor(x: f32) -> (f32, i32) {
+    // Numbers this large have no fraction: adding it rounds to the nearest, and the last bits are the integer.
+    const LARGE: f32 = 12_582_912.0;
+    let nearest = (x + LARGE) - LARGE;
+    let floor = if nearest > x { nearest - 1.0 } else { nearest };
+    (
+        floor,
+        (floor + LARGE).to_bits() as i32 - LARGE.to_bits() as i32,
+    )
+}
+
 /// Work on any [`Vector`]. A trait instead of a closure: its method can be forced inline.
 pub(crate) trait Kernel {
     /// Does the work; implementations are `#[inline(always)]`.
@@ -129,7 +143,8 @@ impl Vector for Portable {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! intrinsic_vector {
     ($name:ident, $register:ty, $width:literal, $splat:path, $load:path, $store:path,
-     [$($method:ident $operation:path),*], |$a:ident, $b:ident, $c:ident| $mul_add:expr, |$d:ident, $e:ident| $followed_by:expr) => {
+     [$($method:ident $operation:path),*], |$a:ident, $b:ident, $c:ident| $mul_add:expr,
+     |$d:ident, $e:ident| $followed_by:expr) => {
         #[derive(Clone, Copy)]
         struct $name($register);
 

@@ -9,7 +9,7 @@
 //! keeps the sum over the tilts in registers.
 
 use super::layout::{COLUMNS, Layout, MARGIN, TILE, Tile, cells};
-use super::simd::{Kernel, Vector};
+use super::simd::{Kernel, Vector, floor};
 use crate::model::{Matrix3, center_index};
 use std::ops::Range;
 
@@ -148,6 +148,15 @@ pub(super) struct Forward<'a> {
     pub(super) tilts: Range<usize>,
 }
 
+/// Runs of at most four vectors in a slab: first y and vectors. Slabs are whole cache lines, so that there are three
+/// only where vectors are cache lines and the run is the slab.
+#[inline(always)]
+fn runs<V: Vector>(depth: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..depth)
+        .step_by(4 * V::WIDTH)
+        .map(move |y| (y, ((depth - y) / V::WIDTH).min(4)))
+}
+
 impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
@@ -161,35 +170,46 @@ impl Kernel for Forward<'_> {
             if columns.iter().fold(0u32, |bits, v| bits | v.to_bits()) == 0 {
                 continue;
             }
-            let mut y = 0;
-            while y < self.depth {
-                let vectors = ((self.depth - y) / V::WIDTH).min(4);
-                match vectors {
-                    4 => self.tile::<V, 4>(&tile, columns, y),
-                    3 => self.tile::<V, 3>(&tile, columns, y),
-                    2 => self.tile::<V, 2>(&tile, columns, y),
-                    _ => self.tile::<V, 1>(&tile, columns, y),
+            for (y, vectors) in runs::<V>(self.depth) {
+                match (vectors, vectors * V::WIDTH == self.depth) {
+                    (4, true) => self.tile::<V, 4, true>(&tile, columns, y),
+                    (4, false) => self.tile::<V, 4, false>(&tile, columns, y),
+                    (3, true) => self.tile::<V, 3, true>(&tile, columns, y),
+                    (2, true) => self.tile::<V, 2, true>(&tile, columns, y),
+                    (2, false) => self.tile::<V, 2, false>(&tile, columns, y),
+                    _ => self.tile::<V, 1, false>(&tile, columns, y),
                 }
-                y += vectors.max(1) * V::WIDTH;
             }
         }
     }
 }
 
 impl Forward<'_> {
+    /// Adds what a tile projects to; `WHOLE` where the run is the slab, so that the compiler knows its depth.
     #[inline(always)]
-    fn tile<V: Vector, const N: usize>(&mut self, tile: &Tile, columns: &[f32], y: usize) {
-        let len = self.layout.rows() * self.depth;
+    fn tile<V: Vector, const N: usize, const WHOLE: bool>(
+        &mut self,
+        tile: &Tile,
+        columns: &[f32],
+        y: usize,
+    ) {
+        let (depth, y) = if WHOLE {
+            (N * V::WIDTH, 0)
+        } else {
+            (self.depth, y)
+        };
+        let len = self.layout.rows() * depth;
         for (tilt, image) in self.tilts.clone().zip(self.images.chunks_mut(len)) {
             let Some(start) = self.geometry.start(self.layout, tile, tilt) else {
                 continue;
             };
             let order = self.geometry.order(tile, tilt);
-            let image = &mut image[start.row * self.depth + y..];
+            let image = &mut image[start.row * depth + y..];
+            let columns = &columns[..tile.columns() * depth];
             spread::<V, N>(
                 image,
                 columns,
-                self.depth,
+                depth,
                 y,
                 start.fraction,
                 order,
@@ -213,9 +233,9 @@ fn spread<V: Vector, const N: usize>(
     let mut weights = [0.0f32; COLUMNS];
     for k in 0..COLUMNS {
         let position = fraction + order.offset[k];
-        // Positions are positive: cutting off is rounding down.
-        rows[k] = position as i32;
-        weights[k] = position - rows[k] as f32;
+        let (whole, row) = floor(position);
+        rows[k] = row;
+        weights[k] = position - whole;
     }
     rows[count] = i32::MAX;
     let mut k = 0;
@@ -268,68 +288,93 @@ impl Kernel for Adjoint<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         for first in (0..self.layout.tilts).step_by(GROUP) {
-            let mut y = 0;
-            while y < self.depth {
-                let vectors = ((self.depth - y) / V::WIDTH).min(4);
-                match vectors {
-                    4 => self.group::<V, 4>(first, y),
-                    3 => self.group::<V, 3>(first, y),
-                    2 => self.group::<V, 2>(first, y),
-                    _ => self.group::<V, 1>(first, y),
+            for (y, vectors) in runs::<V>(self.depth) {
+                match (vectors, vectors * V::WIDTH == self.depth) {
+                    (4, true) => self.group::<V, 4, true>(first, y),
+                    (4, false) => self.group::<V, 4, false>(first, y),
+                    (3, true) => self.group::<V, 3, true>(first, y),
+                    (2, true) => self.group::<V, 2, true>(first, y),
+                    (2, false) => self.group::<V, 2, false>(first, y),
+                    _ => self.group::<V, 1, false>(first, y),
                 }
-                y += vectors.max(1) * V::WIDTH;
             }
         }
     }
 }
 
 impl Adjoint<'_> {
+    /// Adds what the tilts from `first` on give; `WHOLE` as in [`Forward::tile`].
     #[inline(always)]
-    fn group<V: Vector, const N: usize>(&mut self, first: usize, y: usize) {
-        let (geometry, layout, depth) = (self.geometry, self.layout, self.depth);
+    fn group<V: Vector, const N: usize, const WHOLE: bool>(&mut self, first: usize, y: usize) {
+        let (geometry, layout) = (self.geometry, self.layout);
+        let (depth, y) = if WHOLE {
+            (N * V::WIDTH, 0)
+        } else {
+            (self.depth, y)
+        };
         let mut fractions = [0.0f32; GROUP];
         let mut bases = [0u32; GROUP];
         let mut seen = [0u8; GROUP];
         let mut count = 0;
-        for lane in 0..GROUP.min(layout.tilts - first) {
+        let group = GROUP.min(layout.tilts - first);
+        for lane in 0..group {
             if let Some(start) = geometry.start(layout, &self.tile, first + lane) {
                 fractions[lane] = start.fraction;
-                bases[lane] = ((first + lane) * layout.rows() + start.row) as u32;
+                bases[lane] = (lane * layout.rows() + start.row) as u32;
                 seen[count] = lane as u8;
                 count += 1;
             }
         }
+        let images = &self.images[first * layout.rows() * depth + y..];
         let all = layout.tilts.next_multiple_of(GROUP);
         for ((dx, dz), column) in cells(&self.tile).zip(self.columns.chunks_mut(depth)) {
             let offsets = &geometry.offsets[(dx * TILE + dz) * all + first..][..GROUP];
             let mut weights = [0.0f32; GROUP];
-            let mut rows = [0u32; GROUP];
+            let mut rests = [0.0f32; GROUP];
+            let mut places = [0u32; GROUP];
             for lane in 0..GROUP {
                 let position = fractions[lane] + offsets[lane];
-                let row = position as i32;
-                weights[lane] = position - row as f32;
-                rows[lane] = bases[lane] + row as u32;
+                let (whole, row) = floor(position);
+                weights[lane] = position - whole;
+                rests[lane] = 1.0 - weights[lane];
+                places[lane] = (bases[lane] + row as u32) * depth as u32;
             }
             let column = &mut column[y..][..N * V::WIDTH];
-            let mut near = [V::splat(0.0); N];
-            let mut far = [V::splat(0.0); N];
+            let mut sums = [[V::splat(0.0); N]; 2];
             for i in 0..N {
-                near[i] = V::load(column, i * V::WIDTH);
+                sums[0][i] = V::load(column, i * V::WIDTH);
             }
-            for &lane in &seen[..count] {
-                let lane = usize::from(lane) % GROUP;
-                let weight = V::splat(weights[lane]);
-                let rest = V::splat(1.0 - weights[lane]);
-                let pair = &self.images[rows[lane] as usize * depth + y..];
-                let (row, next) = (&pair[..N * V::WIDTH], &pair[depth..][..N * V::WIDTH]);
-                for i in 0..N {
-                    near[i] = V::load(row, i * V::WIDTH).mul_add(rest, near[i]);
-                    far[i] = V::load(next, i * V::WIDTH).mul_add(weight, far[i]);
+            if count == group {
+                for lane in 0..group {
+                    let pair = &images[places[lane] as usize..][..depth + N * V::WIDTH];
+                    gather(pair, depth, [rests[lane], weights[lane]], &mut sums);
+                }
+            } else {
+                for &lane in &seen[..count] {
+                    let lane = usize::from(lane) % GROUP;
+                    let pair = &images[places[lane] as usize..][..depth + N * V::WIDTH];
+                    gather(pair, depth, [rests[lane], weights[lane]], &mut sums);
                 }
             }
             for i in 0..N {
-                near[i].add(far[i]).store(column, i * V::WIDTH);
+                sums[0][i].add(sums[1][i]).store(column, i * V::WIDTH);
             }
         }
+    }
+}
+
+/// Adds two rows to two sums.
+#[inline(always)]
+fn gather<V: Vector, const N: usize>(
+    pair: &[f32],
+    depth: usize,
+    weights: [f32; 2],
+    sums: &mut [[V; N]; 2],
+) {
+    let weights = [V::splat(weights[0]), V::splat(weights[1])];
+    for i in 0..N {
+        let (near, far) = (i * V::WIDTH, depth + i * V::WIDTH);
+        sums[0][i] = V::load(pair, near).mul_add(weights[0], sums[0][i]);
+        sums[1][i] = V::load(pair, far).mul_add(weights[1], sums[1][i]);
     }
 }

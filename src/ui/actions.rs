@@ -50,6 +50,8 @@ pub enum Action {
     SetComplete(bool),
     /// Refine the model against the tilts.
     Refine,
+    /// Rank the doubtful places of the model by what the tilts say.
+    AskTilts,
     /// Change parameters.
     SetReconstruct(ReconstructParams),
     /// Change parameters.

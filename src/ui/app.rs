@@ -20,6 +20,7 @@ use crate::jobs::worker::{Execute, Worker};
 use crate::jobs::{Job, JobError, JobEvent, JobOutput, OpenHints};
 use crate::model::Volume;
 use crate::project::{Entry, Stage, Workspace};
+use crate::trace::doubts::DoubtParams;
 use eframe::egui;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -191,7 +192,14 @@ impl App {
                 }
                 _ => None,
             };
+            // A model that was just made by rule is looked at by the tilts before anyone edits it.
+            let ask_tilts = matches!(event, JobEvent::Finished { .. })
+                && (self.state.job.as_ref())
+                    .is_some_and(|job| matches!(job.title, "Auto" | "Demo" | "Refine"));
             self.state.fold(event);
+            if ask_tilts {
+                self.ask_tilts();
+            }
             if let Some(path) = saved {
                 self.saved(ctx, path);
             }
@@ -209,7 +217,7 @@ impl App {
             let settled = &self.state.settled;
             self.state.doubtful = list
                 .into_iter()
-                .filter(|place| !settled.contains(place))
+                .filter(|place| !settled.iter().any(|done| done.is_about(place)))
                 .collect();
             self.state.doubtful_at = None;
         }
@@ -263,6 +271,27 @@ impl App {
         }
     }
 
+    /// Queues the search for doubtful places in the tilts, where there are tilts to ask.
+    pub(super) fn ask_tilts(&mut self) {
+        if commands::can_refine(&self.state).is_err() {
+            return;
+        }
+        let workspace = &self.state.workspace;
+        if let (Some(atoms), Some(series)) = (&workspace.atoms, workspace.best_series()) {
+            let job = Job::Doubts {
+                atoms: Arc::clone(atoms),
+                series: Some(Arc::clone(series)),
+                volume: workspace.volume.clone(),
+                traced: workspace.traced.clone(),
+                params: DoubtParams {
+                    refine: workspace.project.parameters.refine.clone(),
+                    ..DoubtParams::default()
+                },
+            };
+            self.submit(job);
+        }
+    }
+
     fn ask_for_doubts(&mut self) {
         if self.doubts_of == self.state.revision {
             return;
@@ -272,8 +301,10 @@ impl App {
         match &workspace.atoms {
             Some(atoms) => self.doubts.ask(doubts::Request {
                 atoms: Arc::clone(atoms),
+                volume: workspace.volume.clone(),
                 traced: workspace.traced.clone(),
-                min_distance: workspace.project.parameters.trace.min_distance,
+                evidence: self.state.evidence.clone(),
+                unrepeated: workspace.unrepeated.clone(),
             }),
             None => {
                 self.state.doubtful.clear();

@@ -1,252 +1,186 @@
-//! The list of places that deserve a look: close pairs, strong maxima that were not kept, atoms near the threshold,
-//! atoms unlike the others. Made on its own thread after every change of the model.
+//! The list of places that deserve a look: what the tilts say of the model, brought up to date after every edit by what
+//! the density, the tracing and the distances say, and hand edits that a new trace could not take over. Made on its own
+//! thread.
 
-use super::state::{Doubt, Doubtful};
+use super::state::{Doubtful, Evidence};
 use crate::model::geometry::distance;
-use crate::model::{AtomId, Atoms};
-use crate::trace::{Traced, Verdict};
+use crate::model::{Atoms, Volume};
+use crate::monitor::Monitor;
+use crate::project::carry::Unrepeated;
+use crate::trace::Traced;
+use crate::trace::doubts::{Doubt, DoubtInput, DoubtParams, doubtful_places};
 use std::sync::Arc;
 
 /// What the list is made from.
 pub struct Request {
-    /// The model.
+    /// The model as it is now.
     pub atoms: Arc<Atoms>,
+    /// The volume, if there is one.
+    pub volume: Option<Arc<Volume>>,
     /// What tracing saw, if the model was traced.
     pub traced: Option<Arc<Traced>>,
-    /// Smallest distance of two atoms, Å.
-    pub min_distance: f64,
+    /// What the tilts said of the model as it was then.
+    pub evidence: Option<Evidence>,
+    /// Hand edits that could not be made again.
+    pub unrepeated: Vec<Unrepeated>,
 }
 
-/// Entries kept: more cannot be looked at, and the first ones matter most.
-const MOST: usize = 500;
+/// An atom nearer than this to where it was is the same as it was, Å.
+const UNMOVED: f64 = 0.02;
+/// Two entries nearer to each other than this are about one place, Å.
+const ONE_PLACE: f64 = 1.0;
 
-/// Makes the list, most pressing kind first, within a kind worst first.
+/// Makes the list: edits that were lost first, then the most probable error first.
 #[must_use]
 pub fn doubtful(request: &Request) -> Vec<Doubtful> {
-    let mut list = close_pairs(request);
-    if let Some(traced) = &request.traced {
-        list.extend(strong_rejects(request, traced));
-        list.extend(borderline(request, traced));
-    }
-    list.extend(unusual(&request.atoms));
-    // The sort is stable: within a kind the worst stays first.
-    list.sort_by_key(|(place, _)| place.doubt);
-    list.truncate(MOST);
-    list.into_iter().map(|(place, _)| place).collect()
-}
-
-/// A place and how bad it is (larger is worse).
-type Rated = (Doubtful, f64);
-
-fn worst_first(mut list: Vec<Rated>) -> Vec<Rated> {
-    list.sort_by(|a, b| b.1.total_cmp(&a.1));
-    list
-}
-
-fn close_pairs(request: &Request) -> Vec<Rated> {
-    let atoms = &request.atoms;
-    let mut order: Vec<usize> = (0..atoms.len()).collect();
-    order.sort_by(|&a, &b| atoms.positions[a][0].total_cmp(&atoms.positions[b][0]));
-    let mut pairs = Vec::new();
-    // Sorted along x, a partner is never further on than the minimum distance.
-    for (at, &a) in order.iter().enumerate() {
-        for &b in &order[at + 1..] {
-            let (p, q) = (atoms.positions[a], atoms.positions[b]);
-            if q[0] - p[0] >= request.min_distance {
-                break;
-            }
-            let apart = distance(p, q);
-            if apart < request.min_distance {
-                let place = Doubtful {
-                    doubt: Doubt::ClosePair,
-                    position: std::array::from_fn(|axis| 0.5 * (p[axis] + q[axis])),
-                    atoms: vec![atoms.ids[a], atoms.ids[b]],
-                    text: format!("{apart:.2} Å apart"),
-                };
-                pairs.push((place, -apart));
-            }
-        }
-    }
-    worst_first(pairs)
-}
-
-fn strong_rejects(request: &Request, traced: &Traced) -> Vec<Rated> {
-    let why = |verdict| match verdict {
-        Verdict::TooClose => Some("too close to a stronger one"),
-        Verdict::FitDiverged => Some("its fit diverged"),
-        Verdict::FitNotPeak => Some("its fit is no maximum"),
-        Verdict::AtEdge => Some("at the edge of the volume"),
-        Verdict::Atom | Verdict::TooWeak => None,
+    let lost = request.unrepeated.iter().map(|lost| Doubtful {
+        kind: "edit not repeated",
+        position: lost.position,
+        atoms: Vec::new(),
+        probability: 1.0,
+        text: format!("{}: {}", lost.label, lost.reason),
+    });
+    let input = DoubtInput {
+        atoms: &request.atoms,
+        series: None,
+        volume: request.volume.as_deref(),
+        traced: request.traced.as_deref(),
     };
-    let strong: Vec<_> = traced
-        .candidates
-        .iter()
-        .filter(|c| c.intensity >= traced.threshold)
-        .filter_map(|c| Some((c, why(c.verdict)?)))
-        .collect();
-    let free = strong.into_iter().filter(|(candidate, _)| {
-        // Half the minimum distance is the same maximum found twice, or filled by hand since.
-        !request
-            .atoms
+    // Atoms that are no numbers have no list; the window shows them as they are.
+    let now =
+        doubtful_places(&input, &DoubtParams::default(), &Monitor::silent()).unwrap_or_default();
+    let mut places = match &request.evidence {
+        None => now,
+        Some(evidence) => brought_up_to_date(evidence, now, &request.atoms),
+    };
+    places.sort_by(|a, b| b.log_odds.total_cmp(&a.log_odds));
+    lost.chain(places.iter().map(entry)).collect()
+}
+
+fn entry(doubt: &Doubt) -> Doubtful {
+    Doubtful {
+        kind: doubt.kind.name(),
+        position: doubt.position,
+        atoms: doubt.atoms.clone(),
+        probability: doubt.probability(),
+        text: doubt.reason.clone(),
+    }
+}
+
+/// Entries of the tilts that still stand, and of the newer list what is about atoms that were touched since.
+fn brought_up_to_date(evidence: &Evidence, now: Vec<Doubt>, atoms: &Atoms) -> Vec<Doubt> {
+    let untouched = |id| {
+        let (then, now) = (evidence.atoms.index_of(id), atoms.index_of(id));
+        then.zip(now).is_some_and(|(then, now)| {
+            distance(evidence.atoms.positions[then], atoms.positions[now]) < UNMOVED
+        })
+    };
+    let vacant = |place| {
+        atoms
             .positions
             .iter()
-            .any(|&p| distance(p, candidate.position) < 0.5 * request.min_distance)
-    });
-    worst_first(
-        free.map(|(candidate, why)| {
-            let place = Doubtful {
-                doubt: Doubt::StrongReject,
-                position: candidate.position,
-                atoms: Vec::new(),
-                text: format!(
-                    "intensity {:.1} × threshold, {why}",
-                    candidate.intensity / traced.threshold
-                ),
-            };
-            (place, candidate.intensity)
-        })
-        .collect(),
-    )
-}
-
-/// Share of the way from the threshold to the median atom that counts as near the threshold.
-const NEAR: f64 = 0.15;
-
-fn borderline(request: &Request, traced: &Traced) -> Vec<Rated> {
-    let atoms = &request.atoms;
-    let Some(intensities) = atoms.column("intensity") else {
-        return Vec::new();
+            .all(|at| distance(*at, place) > ONE_PLACE)
     };
-    let Some(median) = median(intensities) else {
-        return Vec::new();
-    };
-    let reach = NEAR * (median - traced.threshold);
-    let kept = (0..atoms.len())
-        .map(|i| (atoms.positions[i], Some(atoms.ids[i]), intensities[i]))
-        .filter(|(.., intensity)| *intensity < traced.threshold + reach);
-    let dropped = traced
-        .candidates
+    let mut places: Vec<Doubt> = evidence
+        .doubts
         .iter()
-        .filter(|c| c.verdict == Verdict::TooWeak && c.intensity > traced.threshold - reach)
-        .map(|c| (c.position, None, c.intensity));
-    worst_first(
-        kept.chain(dropped)
-            .map(|(position, id, intensity): (_, Option<AtomId>, f64)| {
-                let side = if id.is_some() { "kept" } else { "not kept" };
-                let place = Doubtful {
-                    doubt: Doubt::Borderline,
-                    position,
-                    atoms: id.into_iter().collect(),
-                    text: format!(
-                        "intensity {:.2} × threshold, {side}",
-                        intensity / traced.threshold
-                    ),
-                };
-                (place, -(intensity - traced.threshold).abs())
-            })
-            .collect(),
-    )
-}
-
-fn unusual(atoms: &Atoms) -> Vec<Rated> {
-    /// Robust standard deviations from the median.
-    const FAR: f64 = 5.0;
-    let Some(widths) = atoms.column("sigma_A") else {
-        return Vec::new();
-    };
-    let Some(center) = median(widths) else {
-        return Vec::new();
-    };
-    let deviations: Vec<f64> = widths.iter().map(|w| (w - center).abs()).collect();
-    // 1.4826 makes the median absolute deviation the standard deviation of a Gaussian.
-    let Some(spread) = median(&deviations)
-        .map(|mad| 1.4826 * mad)
-        .filter(|s| *s > 0.0)
-    else {
-        return Vec::new();
-    };
-    worst_first(
-        (0..atoms.len())
-            .filter(|&i| (widths[i] - center).abs() > FAR * spread)
-            .map(|i| {
-                let place = Doubtful {
-                    doubt: Doubt::Unusual,
-                    position: atoms.positions[i],
-                    atoms: vec![atoms.ids[i]],
-                    text: format!("width {:.2} Å, the others {center:.2} Å", widths[i]),
-                };
-                (place, (widths[i] - center).abs())
-            })
-            .collect(),
-    )
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    let middle = known.len() / 2;
-    if known.is_empty() {
-        return None;
-    }
-    Some(*known.select_nth_unstable_by(middle, f64::total_cmp).1)
+        .filter(|doubt| match doubt.atoms.as_slice() {
+            [] => vacant(doubt.position),
+            concerned => concerned.iter().all(|&id| untouched(id)),
+        })
+        .cloned()
+        .collect();
+    let newer: Vec<Doubt> = now
+        .into_iter()
+        .filter(|doubt| doubt.atoms.iter().any(|&id| !untouched(id)))
+        .collect();
+    places.retain(|old| {
+        newer
+            .iter()
+            .all(|new| distance(new.position, old.position) > ONE_PLACE)
+    });
+    places.extend(newer);
+    places
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Candidate;
+    use crate::model::AtomId;
+    use crate::trace::doubts::DoubtKind;
 
-    fn request(positions: &[[f64; 3]], intensities: Vec<f64>) -> Request {
-        let mut atoms = Atoms::from_positions(positions.to_vec(), "Zr");
-        atoms.set_column("intensity", "", intensities);
+    /// A cube of atoms 3 Å apart.
+    fn cube() -> Atoms {
+        let place = |i: usize| 3.0 * i as f64;
+        let positions = (0..125)
+            .map(|i| [place(i % 5), place(i / 5 % 5), place(i / 25)])
+            .collect();
+        Atoms::from_positions(positions, "Zr")
+    }
+
+    fn request(atoms: Atoms) -> Request {
         Request {
             atoms: Arc::new(atoms),
+            volume: None,
             traced: None,
-            min_distance: 2.0,
+            evidence: None,
+            unrepeated: Vec::new(),
+        }
+    }
+
+    fn said(kind: DoubtKind, position: [f64; 3], atoms: Vec<AtomId>) -> Doubt {
+        Doubt {
+            kind,
+            also: Vec::new(),
+            position,
+            atoms,
+            log_odds: 1.0,
+            nearest: None,
+            images: None,
+            reason: "the tilts".to_owned(),
         }
     }
 
     #[test]
-    fn close_pairs_come_first_nearest_first() {
-        let positions = [
-            [0.0, 0.0, 0.0],
-            [1.5, 0.0, 0.0],
-            [10.0, 0.0, 0.0],
-            [10.0, 1.0, 0.0],
-            [20.0, 0.0, 0.0],
-        ];
-        let list = doubtful(&request(&positions, vec![1.0; 5]));
-        let texts: Vec<&str> = list.iter().map(|d| d.text.as_str()).collect();
-        assert_eq!(texts, ["1.00 Å apart", "1.50 Å apart"]);
+    fn a_close_pair_is_listed_before_all_else_but_lost_edits() {
+        let mut atoms = cube();
+        atoms.positions[1] = [0.8, 0.0, 0.0];
+        let mut asked = request(atoms);
+        asked.unrepeated.push(Unrepeated {
+            label: "Move atom".to_owned(),
+            position: [1.0; 3],
+            reason: "no atom here".to_owned(),
+        });
+        let list = doubtful(&asked);
+        assert_eq!(list[0].kind, "edit not repeated");
+        assert_eq!(list[1].kind, "too close");
+        assert!(list[1].probability > 0.5, "{:?}", list[1]);
     }
 
     #[test]
-    fn strong_rejects_are_listed_until_an_atom_stands_there() {
-        let candidate = |x: f64, intensity, verdict| Candidate {
-            position: [x, 0.0, 0.0],
-            density: 1.0,
-            intensity,
-            sigma: 0.5,
-            misfit: 0.0,
-            verdict,
-        };
-        let mut asked = request(&[[0.0; 3], [4.0, 0.0, 0.0]], vec![10.0, 10.0]);
-        asked.traced = Some(Arc::new(Traced {
-            atoms: Atoms::default(),
-            candidates: vec![
-                candidate(0.1, 9.0, Verdict::FitDiverged),
-                candidate(8.0, 9.0, Verdict::FitDiverged),
-                candidate(12.0, 1.0, Verdict::FitDiverged),
-                candidate(16.0, 4.9, Verdict::TooWeak),
-            ],
-            threshold: 5.0,
-            sigma_mean: 0.5,
-            sigma_sd: 0.0,
-            seconds: 0.0,
-        }));
-        let list = doubtful(&asked);
-        let kinds: Vec<Doubt> = list.iter().map(|d| d.doubt).collect();
-        assert_eq!(kinds, [Doubt::StrongReject, Doubt::Borderline]);
-        assert_eq!(list[0].position[0], 8.0);
-        assert_eq!(list[1].position[0], 16.0);
+    fn what_the_tilts_said_stands_until_its_place_is_edited() {
+        let then = cube();
+        let doubts = vec![
+            said(DoubtKind::False, then.positions[40], vec![AtomId(40)]),
+            said(DoubtKind::False, then.positions[60], vec![AtomId(60)]),
+            said(DoubtKind::Missing, [20.0; 3], Vec::new()),
+            said(DoubtKind::Missing, [-20.0; 3], Vec::new()),
+        ];
+        let mut now = then.clone();
+        now.positions[40][1] += 0.5;
+        now.ids.push(AtomId(500));
+        now.positions.push([20.2, 20.0, 20.0]);
+        now.species.push(0);
+        let mut asked = request(now);
+        asked.evidence = Some(Evidence {
+            doubts: Arc::new(doubts),
+            atoms: Arc::new(then),
+        });
+        let list: Vec<_> = doubtful(&asked)
+            .into_iter()
+            .filter(|place| place.text == "the tilts")
+            .map(|place| place.position)
+            .collect();
+        assert_eq!(list, [cube().positions[60], [-20.0; 3]]);
     }
 }

@@ -193,6 +193,7 @@ impl App {
                     .state
                     .toast(Severity::Warning, format!("Refine: {why}")),
             },
+            Action::AskTilts => self.ask_tilts(),
             Action::Resume => match resume_job(&self.state) {
                 Ok(job) => self.submit(job),
                 Err(why) => self.state.toast(Severity::Warning, why),

@@ -261,43 +261,37 @@ pub struct LiveRun {
     pub snapshot: Option<Arc<Volume>>,
 }
 
-/// Why a place deserves a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doubt {
-    /// Two atoms nearer than the minimum distance of the trace.
-    ClosePair,
-    /// A maximum as strong as atoms that was not kept.
-    StrongReject,
-    /// An atom whose intensity is near the threshold.
-    Borderline,
-    /// An atom much weaker or wider than the others.
-    Unusual,
-}
-
-impl Doubt {
-    /// Its name in the list.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ClosePair => "close pair",
-            Self::StrongReject => "missed?",
-            Self::Borderline => "borderline",
-            Self::Unusual => "unusual",
-        }
-    }
+/// What the tilts said of a model.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The places in doubt, the most probable error first.
+    pub doubts: Arc<Vec<crate::trace::doubts::Doubt>>,
+    /// The model as it was then.
+    pub atoms: Arc<crate::model::Atoms>,
 }
 
 /// A place that deserves a look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doubtful {
-    /// Why.
-    pub doubt: Doubt,
+    /// What may be wrong, in two words.
+    pub kind: &'static str,
     /// Where, Å.
     pub position: [f64; 3],
-    /// The atoms concerned; none for a rejected maximum.
+    /// The atoms concerned; none where one may be missing.
     pub atoms: Vec<AtomId>,
-    /// The number that raised the doubt, with its unit.
+    /// Probability that an edit is needed.
+    pub probability: f64,
+    /// The signs, in words and numbers.
     pub text: String,
+}
+
+impl Doubtful {
+    /// Whether another entry says the same of the same place, whatever its numbers.
+    #[must_use]
+    pub fn is_about(&self, other: &Self) -> bool {
+        let apart = crate::model::geometry::distance(self.position, other.position);
+        self.kind == other.kind && self.atoms == other.atoms && apart < 0.5
+    }
 }
 
 /// An unclean end of an earlier session that can be taken up.
@@ -347,6 +341,8 @@ pub struct AppState {
     pub doubtful_at: Option<usize>,
     /// Places that were looked at and left as they are.
     pub settled: Vec<Doubtful>,
+    /// What the tilts said of the model when they were last asked.
+    pub evidence: Option<Evidence>,
     /// Why the next edits are made.
     pub reason: String,
     /// Floating messages.
@@ -487,6 +483,11 @@ impl AppState {
                 self.workspace.comparison = Some(text.clone());
                 self.comparison = Some(text);
             }
+            JobOutput::Doubts { doubts, atoms } => {
+                let text = format!("the tilts doubt {} places of the model", doubts.len());
+                self.say(Severity::Info, text);
+                self.evidence = Some(Evidence { doubts, atoms });
+            }
             JobOutput::Exported(path) => {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }
@@ -539,6 +540,7 @@ impl AppState {
         self.doubtful.clear();
         self.doubtful_at = None;
         self.settled.clear();
+        self.evidence = None;
         self.reason.clear();
         self.view.ghost = None;
         self.view.crosshair = [0.0; 3];

@@ -226,6 +226,21 @@ fn poor_input_matches_nothing_and_does_not_panic() {
 }
 
 #[test]
+fn what_cannot_be_matched_is_said() {
+    let notes = |points: &[[f64; 3]], wanted: &[Structure]| {
+        let matches = Matches::new(points, wanted.to_vec(), 2.0, &Monitor::silent());
+        matches.expect("not stopped").notes()
+    };
+    let plane: Vec<[f64; 3]> = (0..40)
+        .map(|i| [f64::from(i % 8) * 2.0, f64::from(i / 8) * 2.0, 1.0])
+        .collect();
+    assert!(notes(&plane[..13], &Structure::ALL)[0].contains("too few for a neighbourhood of bcc"));
+    assert!(notes(&plane, &Structure::ALL)[0].contains("no atom"));
+    let ball = crystal(Structure::Sc, 2.0, [1.0, 0.0, 0.0, 0.0], 6.0);
+    assert!(notes(&ball, &Structure::ALL).is_empty());
+}
+
+#[test]
 fn stops_when_asked() {
     let control = std::sync::Arc::new(crate::monitor::Control::default());
     control.stop(Stopped::Abandon);

@@ -5,6 +5,7 @@
 
 use super::rotation::{Quaternion, misorientation, product, rotate};
 use super::{Grain, Match, Structure};
+use crate::model::geometry::{dot, subtract};
 use std::collections::BTreeMap;
 
 /// A twin plane.
@@ -49,32 +50,31 @@ pub fn twins(
     numbers: &[u32],
     grains: &[Grain],
 ) -> Vec<Twin> {
-    let mut sides: BTreeMap<[u32; 2], Vec<(usize, [f64; 3])>> = BTreeMap::new();
+    // Of every pair of grains the atoms between them: number, sum of the axes, sum of the places.
+    let mut sides: BTreeMap<[u32; 2], (usize, [f64; 3], [f64; 3])> = BTreeMap::new();
     for atom in 0..matches.len() {
         if structures[atom] == Structure::Hcp
             && let Some((pair, normal)) = sides_of(atom, positions, matches, structures, numbers)
         {
-            sides.entry(pair).or_default().push((atom, normal));
+            let (atoms, axes, places) = sides.entry(pair).or_default();
+            *atoms += 1;
+            *axes = add(*axes, normal);
+            *places = add(*places, positions[atom]);
         }
     }
     let mut found: Vec<Twin> = sides
         .into_iter()
-        .filter(|(_, atoms)| atoms.len() >= LEAST)
-        .filter_map(|(pair, atoms)| {
-            let [a, b] = pair.map(|number| &grains[number as usize - 1]);
-            let sum = |of: &dyn Fn(&(usize, [f64; 3])) -> [f64; 3]| {
-                atoms.iter().map(of).fold([0.0; 3], add)
-            };
-            let normal = unit(sum(&|(_, normal)| *normal))?;
-            let share = 1.0 / atoms.len() as f64;
+        .filter(|(_, (atoms, ..))| *atoms >= LEAST)
+        .filter_map(|(pair, (atoms, axes, places))| {
+            let [a, b] = pair.map(|number| grains[number as usize - 1].orientation);
             let symmetry = &Structure::Fcc.template()?.symmetry;
             Some(Twin {
                 grains: pair,
-                atoms: atoms.len(),
-                normal,
-                center: sum(&|(atom, _)| positions[*atom]).map(|v| share * v),
-                misorientation: misorientation(a.orientation, b.orientation, symmetry),
-                off_ideal: off_ideal(a.orientation, b.orientation, symmetry),
+                atoms,
+                normal: unit(axes)?,
+                center: places.map(|v| v / atoms as f64),
+                misorientation: misorientation(a, b, symmetry),
+                off_ideal: off_ideal(a, b, symmetry),
             })
         })
         .collect();
@@ -94,7 +94,7 @@ fn sides_of(
     let mut seen: [Option<u32>; 2] = [None; 2];
     for &other in matches[atom].neighbors() {
         let other = other as usize;
-        let to = sub(positions[other], positions[atom]);
+        let to = subtract(positions[other], positions[atom]);
         // In the layer the height is 0, in the next 0.82 of the distance.
         let height = dot(axis, to) / matches[atom].distance;
         if height.abs() < 0.41 || structures[other] != Structure::Fcc || numbers[other] == 0 {
@@ -162,14 +162,6 @@ pub fn twin_angles(twins: &[Twin]) -> Vec<TwinAngle> {
 
 fn add(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
-}
-
-fn sub(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
-}
-
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 fn unit(v: [f64; 3]) -> Option<[f64; 3]> {

@@ -1,7 +1,7 @@
 //! The transpose: runs of voxels collect what the images give them.
 
 use super::super::layout::{Layout, TILE, Tile, cells};
-use super::super::simd::{Kernel, Vector};
+use super::super::simd::{Kernel, Vector, floor};
 use super::{GROUP, General, Place, Tilt, each_tap, lines, load_within, neighbors, vectors};
 
 /// Adds what all tilts' images give to a part of a tile's columns.
@@ -162,13 +162,10 @@ fn sight(bases: &Bases, offsets: [&[f32]; 2], lanes: usize, rows: usize, stride:
         let p = bases.p[lane] + offsets[0][lane];
         let q = bases.q[lane] + offsets[1][lane];
         let way = bases.slope[lane] * last;
-        let row = (p + way.min(0.0)).floor();
-        let pixel = (q + bases.drift[lane] * last).floor();
+        let (row, whole_row) = floor(p + way.min(0.0));
+        let (pixel, whole_pixel) = floor(q + bases.drift[lane] * last);
         let (across, along) = (p - row, q - pixel);
-        let (row, pixel) = (
-            bases.row[lane] + row as i32,
-            bases.pixel[lane] + pixel as i32,
-        );
+        let (row, pixel) = (bases.row[lane] + whole_row, bases.pixel[lane] + whole_pixel);
         let farthest = across + way.max(0.0);
         let inside = (row >= 0) & (row <= last_row) & (pixel >= 0) & (pixel <= last_pixel);
         sights.at[lane] = (lane as i32 * rows as i32 + row) * stride as i32 + pixel;

@@ -1,7 +1,7 @@
 //! Forward: runs of pixels collect what a tile's columns give them.
 
 use super::super::layout::{COLUMNS, HALO, Layout, MARGIN, Tile};
-use super::super::simd::{Kernel, Vector};
+use super::super::simd::{Kernel, Vector, floor};
 use super::{
     GENTLE, General, Order, Place, Tilt, add_within, each_tap, hat, line, lines, load_within,
     neighbors, taps, vectors,
@@ -151,13 +151,13 @@ fn weigh(tilt: &Tilt, order: &Order, base: Base, lanes: usize, inside: bool) -> 
     };
     for k in 0..COLUMNS {
         let q = base.q + order.along[k];
-        let shift = (-(q + half) * inverse).floor();
+        let (shift, whole) = floor(-(q + half) * inverse);
         let distance = q + step * shift;
         let p = base.p + order.across[k] + slope * shift;
-        let row = (p + down).floor();
-        let simple = distance <= drift && distance >= nearest && p + up < row + 2.0;
-        weights.row[k] = if simple { row as i32 } else { -1 };
-        weights.shift[k] = shift as i32;
+        let (row, index) = floor(p + down);
+        let simple = (distance <= drift) & (distance >= nearest) & (p + up < row + 2.0);
+        weights.row[k] = if simple { index } else { -1 };
+        weights.shift[k] = whole;
         weights.along[k] = 1.0 + distance;
         weights.across[k] = p - row;
         weights.crosses[k] = i32::from(p + up > row + 1.0);

@@ -462,6 +462,15 @@ pub static COMMANDS: &[Command] = &[
     ),
     command!(
         Run,
+        "ask_tilts",
+        "Ask the tilts",
+        "Rank the places of the model that the measured tilts doubt: atoms that are missing, and atoms they do not show",
+        [],
+        can_refine,
+        |_| Action::AskTilts
+    ),
+    command!(
+        Run,
         "analyze",
         "Analyze",
         "Analyse the structure of the model",

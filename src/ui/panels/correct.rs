@@ -237,6 +237,13 @@ pub fn column_name(column: &str) -> &str {
 
 fn doubtful_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     section(ui, "Doubtful places");
+    ui.horizontal(|ui| {
+        compact_command(ui, state, actions, "ask_tilts", "Ask the tilts");
+        ui.weak(match &state.evidence {
+            Some(evidence) => format!("{} places in doubt then", evidence.doubts.len()),
+            None => "not asked yet".to_owned(),
+        });
+    });
     if state.doubtful.is_empty() {
         ui.weak(if state.workspace.atoms.is_some() {
             "Nothing left to look at."
@@ -267,10 +274,12 @@ fn doubtful_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         .show_rows(ui, height, state.doubtful.len(), |ui, rows| {
             for at in rows {
                 let doubtful = &state.doubtful[at];
-                let text = format!("{}: {}", doubtful.doubt.name(), doubtful.text);
+                let percent = 100.0 * doubtful.probability;
+                let text = format!("{percent:.0} %  {}: {}", doubtful.kind, doubtful.text);
                 let chosen = state.doubtful_at == Some(at);
                 let row = ui.add(egui::Button::selectable(chosen, text).truncate());
-                if row.clicked() {
+                let why = format!("{}\n{}", doubtful.kind, doubtful.text);
+                if row.on_hover_text(why).clicked() {
                     actions.push(Action::ShowDoubtful(at));
                 }
             }
