@@ -84,6 +84,58 @@ impl EulerAngles {
         ];
         transpose(&multiply(&multiply(&rz, &ry), &rx))
     }
+
+    /// The angles of a rotation `detector_from_sample`. Two triples give one rotation (and at θ = ±90° a whole line of
+    /// them): the one nearest to `near`.
+    #[must_use]
+    pub fn from_rotation(detector_from_sample: &Matrix3, near: Self) -> Self {
+        use std::f64::consts::{PI, TAU};
+        let q = transpose(detector_from_sample);
+        let cosine = q[0][0].hypot(q[1][0]);
+        let theta = (-q[2][0]).atan2(cosine);
+        let (phi, psi) = if cosine > 1e-9 {
+            (q[1][0].atan2(q[0][0]), q[2][1].atan2(q[2][2]))
+        } else if theta > 0.0 {
+            (near.phi, near.phi + q[0][1].atan2(q[0][2]))
+        } else {
+            (near.phi, (-q[0][1]).atan2(-q[0][2]) - near.phi)
+        };
+        let wrapped = |angle: f64, near: f64| angle - TAU * ((angle - near) / TAU).round();
+        let [first, second] = [(phi, theta, psi), (phi + PI, PI - theta, psi + PI)].map(|a| Self {
+            phi: wrapped(a.0, near.phi),
+            theta: wrapped(a.1, near.theta),
+            psi: wrapped(a.2, near.psi),
+        });
+        let distance = |a: Self| {
+            (a.phi - near.phi).powi(2) + (a.theta - near.theta).powi(2) + (a.psi - near.psi).powi(2)
+        };
+        if distance(first) <= distance(second) {
+            first
+        } else {
+            second
+        }
+    }
+}
+
+/// The rotation about the axis `v` by its length in radians, right-handed (Rodrigues).
+#[must_use]
+pub fn rotation_about(v: [f64; 3]) -> Matrix3 {
+    let angle = distance(v, [0.0; 3]);
+    let mut rotation = [[0.0; 3]; 3];
+    let (sin, cos) = angle.sin_cos();
+    let axis = v.map(|c| if angle > 0.0 { c / angle } else { 0.0 });
+    let cross = [
+        [0.0, -axis[2], axis[1]],
+        [axis[2], 0.0, -axis[0]],
+        [-axis[1], axis[0], 0.0],
+    ];
+    for i in 0..3 {
+        for j in 0..3 {
+            let identity = if i == j { cos } else { 0.0 };
+            rotation[i][j] = identity + sin * cross[i][j] + (1.0 - cos) * axis[i] * axis[j];
+        }
+    }
+    rotation
 }
 
 /// Matrix product `a b`.
@@ -175,6 +227,33 @@ mod tests {
             for (j, value) in row.iter().enumerate() {
                 assert!((value - f64::from(u8::from(i == j))).abs() < 1e-12);
             }
+        }
+    }
+    #[test]
+    fn angles_come_back_from_their_rotation_on_the_branch_they_were_on() {
+        for degrees in [
+            [11.0, -37.0, 5.0],
+            [-0.3, 66.0, 0.4],
+            [0.2, 147.0, -0.1],
+            [0.0, 90.0, 0.3],
+            [0.1, -90.0, 0.2],
+        ] {
+            let [phi, theta, psi] = degrees;
+            let angles = EulerAngles::from_deg(phi, theta, psi);
+            let near = EulerAngles::from_deg(phi, theta + 0.2, psi - 0.2);
+            let back = EulerAngles::from_rotation(&angles.detector_from_sample(), near).to_deg();
+            for axis in 0..3 {
+                assert!((back[axis] - degrees[axis]).abs() < 1e-6, "{back:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotation_about_y_is_the_inverse_of_a_tilt() {
+        let turn = rotation_about([0.0, -0.4, 0.0]);
+        let tilt = EulerAngles { theta: 0.4, ..EulerAngles::default() }.detector_from_sample();
+        for (a, b) in turn.iter().flatten().zip(tilt.iter().flatten()) {
+            assert!((a - b).abs() < 1e-12);
         }
     }
 }

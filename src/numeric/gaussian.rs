@@ -4,7 +4,7 @@
 //! stays what it is. Results do not depend on the number of threads.
 
 use super::interpolate::mirror;
-use ndarray::Array3;
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Half of a normalised Gaussian kernel: weights at distance 0, 1, 2, … voxels, up to four `sigma_vox`.
@@ -64,6 +64,13 @@ pub fn gaussian_blur(data: &Array3<f32>, sigma_vox: f64) -> Array3<f32> {
         weigh(out, &kernel, from, reach);
     });
     smoothed
+}
+
+/// An image `(x, y)` smoothed by a Gaussian of `sigma_px` pixels, as [`gaussian_blur`].
+#[must_use]
+pub fn gaussian_blur_image(image: ArrayView2<'_, f32>, sigma_px: f64) -> Array2<f32> {
+    let one = image.insert_axis(Axis(0)).to_owned();
+    gaussian_blur(&one, sigma_px).index_axis_move(Axis(0), 0)
 }
 
 /// `out = Σ kernel[|k − reach|] from(k)` for k in 0..=2 reach.

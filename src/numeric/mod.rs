@@ -1,4 +1,4 @@
-//! Numerics that know no stage: interpolation, smoothing, small fits.
+//! Numerics that know no stage: interpolation, smoothing, small fits, registration.
 
 pub mod curve;
 pub mod fit;
@@ -7,5 +7,7 @@ pub mod hull;
 pub mod interpolate;
 pub mod neighbors;
 pub mod odds;
+pub mod registration;
+pub mod shift;
 pub mod surface;
 pub mod tessellation;

@@ -4,8 +4,10 @@
 //! `O ← max(0, O − t/(n N) Σᵢ Πᵢᵀ(Πᵢ O − bᵢ))`, with n tilts, image width N and step t
 //! (Pham et al., Sci. Rep. 13, 5624 (2023)).
 
+pub mod geometry;
 pub mod resire;
 
+pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
 pub use resire::Resire;
 
 use crate::model::{TiltSeries, Volume};
