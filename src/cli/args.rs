@@ -55,6 +55,8 @@ pub enum Command {
     Preprocess(Preprocess),
     /// RESIRE: tilt series → volume
     Reconstruct(Reconstruct),
+    /// Shifts and angles of the tilts, refined against short reconstructions
+    RefineGeometry(RefineGeometry),
     /// Projections of a volume
     Project(Project),
     /// Volume → atoms
@@ -148,6 +150,20 @@ pub struct Reconstruct {
     #[arg(long)]
     pub start: Option<String>,
     /// Volume to write (.mrc, .npy)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `aetlas refine-geometry`.
+#[derive(Debug, Args)]
+pub struct RefineGeometry {
+    /// The tilt series, coarsely aligned and free of background
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// How
+    #[command(flatten)]
+    pub params: crate::reconstruct::GeometryParams,
+    /// Re-aligned stack to write (.mrc, .npy), or a folder; angles and corrections go beside it
     #[arg(short, long)]
     pub output: PathBuf,
 }

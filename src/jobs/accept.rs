@@ -63,6 +63,23 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             workspace.modified = true;
             return notes;
         }
+        JobOutput::GeometryRefined { outcome, record } => {
+            workspace.prepared = Some(Arc::new(outcome.series.clone()));
+            // The preparation's own parameters still stand: the re-aligned series continues its record.
+            let kept = workspace.project.records.get(&Stage::Prepare);
+            let record = Record {
+                params: kept.map_or_else(|| record.params.clone(), |old| old.params.clone()),
+                ..record
+            };
+            finish(
+                workspace,
+                Stage::Prepare,
+                record,
+                "the geometry was refined",
+            );
+            workspace.modified = true;
+            return vec![super::geometry::summary(&outcome)];
+        }
         JobOutput::Reconstructed {
             outcome,
             params,
@@ -117,6 +134,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         }
         JobOutput::Compared { line, .. } => workspace.comparison = Some(line),
         JobOutput::Question(_)
+        | JobOutput::GeometryRound(_)
         | JobOutput::Exported(_)
         | JobOutput::Autosaved { .. }
         | JobOutput::Doubts { .. } => {

@@ -54,6 +54,11 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Prepare { series, params } => {
             prepare(&series, &params, context)?;
         }
+        Job::RefineGeometry { series, params } => {
+            if super::geometry::refine_geometry(&series, &params, context)?.stopped_early {
+                return Ok(JobEnd::Kept);
+            }
+        }
         Job::Reconstruct {
             series,
             start,

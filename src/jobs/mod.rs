@@ -8,6 +8,7 @@ pub mod auto;
 pub mod bench;
 pub mod execute;
 pub mod export;
+pub mod geometry;
 pub mod input;
 pub mod latest;
 pub mod measure;
@@ -21,7 +22,9 @@ use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::preprocess::PrepareParams;
 use crate::project::{Record, Workspace};
-use crate::reconstruct::{Iteration, ReconstructParams, Reconstructed};
+use crate::reconstruct::{
+    GeometryParams, GeometryRefined, GeometryRound, Iteration, ReconstructParams, Reconstructed,
+};
 use crate::trace::doubts::{Doubt, DoubtParams};
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
@@ -81,6 +84,13 @@ pub enum Job {
         series: Arc<TiltSeries>,
         /// How.
         params: PrepareParams,
+    },
+    /// Shifts and angles of the tilts from the series itself.
+    RefineGeometry {
+        /// The (prepared) series.
+        series: Arc<TiltSeries>,
+        /// How.
+        params: GeometryParams,
     },
     /// RESIRE.
     Reconstruct {
@@ -193,6 +203,7 @@ impl Job {
             Self::Autosave { .. } => "Autosave",
             Self::Recover(_) => "Recover",
             Self::Prepare { .. } => "Prepare",
+            Self::RefineGeometry { .. } => "Refine geometry",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",
             Self::Split { .. } => "Split",
@@ -242,6 +253,15 @@ pub enum JobOutput {
         notes: Vec<String>,
         /// With these parameters.
         params: PrepareParams,
+        /// What ran.
+        record: Record,
+    },
+    /// A round of the geometry refinement: corrections so far, for a live plot.
+    GeometryRound(Box<GeometryRound>),
+    /// The geometry was refined (or kept so far): the re-aligned series takes the prepared one's place.
+    GeometryRefined {
+        /// The outcome.
+        outcome: Arc<GeometryRefined>,
         /// What ran.
         record: Record,
     },

@@ -1,16 +1,17 @@
 //! Geometry refinement: where each image lies and at which angles it was taken, from the series itself.
 //!
-//! A round makes a short reconstruction, projects it at every tilt, and asks how each tilt would have to be moved and
-//! turned (and its dose scaled) to agree better: one Gauss–Newton step of the squared residual, with the exact change
-//! of a projection under a rotation, which the first moment of the volume along the beam gives without any further
-//! projection. Shifts come first, then shifts and all three angles together, first at half the resolution, then at
-//! the full one. A reconstruction takes up part of every error it is given, so that plain rounds would creep: they
-//! are accelerated as a fixed-point iteration ([`crate::numeric::fixed_point`]). It ends where nothing improves.
+//! A round carries a reconstruction on by a few accelerated iterations, projects it at every tilt, and asks how each
+//! tilt would have to be moved and turned (and its dose scaled) to agree better: one Gauss–Newton step of the squared
+//! residual, with the exact change of a projection under a rotation, which the first moment of the volume along the
+//! beam gives without a projection per angle. Shifts come first, then shifts and all three angles together, first at
+//! half the resolution, then at the full one, until a round no longer moves anything (PdPt refines in the same order,
+//! one angle at a time).
 //!
 //! Images are compared under a low-pass at the frequency up to which central slices overlap, 1/(D Δθ) for an object
-//! of diameter D (Crowther, DeRosier & Klug 1970): beyond it a tilt's reconstruction follows the tilt, whatever its
+//! of diameter D (Crowther, DeRosier & Klug 1970): beyond it the reconstruction follows each tilt, whatever its
 //! place. What no data tells – the object's own place, orientation and brightness – is held by keeping the mean
-//! correction zero (PdPt refines in the same order, one tilt and one angle at a time).
+//! correction zero. R is that of the low-passed images: of the noise, a reconstruction takes up more or less as the
+//! geometry happens to interpolate it, which would hide what the correction gains.
 
 mod level;
 mod pose;
@@ -18,24 +19,19 @@ mod pose;
 use super::ReconstructError;
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
-use crate::numeric::fixed_point::Anderson;
-use level::{Found, Free, Level};
+use level::{Free, Level};
 use ndarray::Array3;
 use pose::{COMPONENTS, Poses};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use std::time::Instant;
 
-/// Earlier rounds the acceleration remembers.
-const MEMORY: usize = 6;
 /// Images at least this wide are also looked at in half the resolution.
 const SMALLEST_HALVED: usize = 96;
 /// Rounds of shifts alone before the angles join.
 const SHIFT_ROUNDS: usize = 4;
-/// A share of R by which a round must improve to count.
-const IMPROVES: f64 = 1e-4;
-/// Rounds without improvement that end a level.
-const PATIENCE: usize = 3;
+/// Iterations of the reconstructions whose R is compared, before and after.
+const JUDGED_AFTER: usize = 60;
 
 /// Parameters of the geometry refinement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -68,7 +64,7 @@ impl Default for GeometryParams {
     fn default() -> Self {
         Self {
             max_rounds: 40,
-            iterations: 30,
+            iterations: 10,
             max_shift_px: 8.0,
             max_angle_deg: 3.0,
             tolerance_px: 0.005,
@@ -154,7 +150,7 @@ pub fn refine_geometry(
     let mut run = Run::new(series, params, monitor);
     match run.refine(observe) {
         Ok(()) => run.finish(series, false),
-        Err(ReconstructError::Stopped(Stopped::Keep)) if run.best.is_some() => {
+        Err(ReconstructError::Stopped(Stopped::Keep)) if !run.rounds.is_empty() => {
             run.finish(series, true)
         }
         Err(error) => Err(error),
@@ -198,13 +194,6 @@ fn check(series: &TiltSeries, params: &GeometryParams) -> Result<(), Reconstruct
     Ok(())
 }
 
-/// The corrections of the round with the smallest R, and what that round found.
-struct Best {
-    poses: Poses,
-    found: Found,
-    bin: usize,
-}
-
 struct Run<'a> {
     params: &'a GeometryParams,
     monitor: &'a Monitor,
@@ -212,11 +201,8 @@ struct Run<'a> {
     series: TiltSeries,
     blur_px: f64,
     poses: Poses,
-    before: Vec<f64>,
-    best: Option<Best>,
+    errors: Vec<f64>,
     rounds: Vec<GeometryRound>,
-    /// Where the next reconstruction begins.
-    volume: Option<Volume>,
     started: Instant,
 }
 
@@ -236,50 +222,77 @@ impl<'a> Run<'a> {
             blur_px: (diameter * step / TAU).max(0.5),
             poses: Poses::new(&series, radius_px),
             series,
-            before: Vec::new(),
-            best: None,
+            errors: Vec::new(),
             rounds: Vec::new(),
-            volume: None,
             started: Instant::now(),
         }
     }
 
+    fn level(&self, bin: usize, start: Option<Volume>) -> Level<'a> {
+        Level::new(
+            &self.series,
+            bin,
+            self.blur_px,
+            start,
+            self.params,
+            self.monitor,
+        )
+    }
+
     fn refine(&mut self, observe: &mut dyn FnMut(&GeometryRound)) -> Result<(), ReconstructError> {
         let [nx, ny] = self.series.image_size();
-        let full = Level::new(&self.series, 1, self.blur_px);
-        self.monitor.phase("Geometry as it is");
-        let mut first = self.round(&full, Free::Search)?;
-        self.before.clone_from(&first.r);
-        self.best = Some(Best {
-            poses: self.poses.clone(),
-            found: Found {
-                step: first.step.clone(),
-                errors: first.errors.clone(),
-                r: first.r.clone(),
-                volume: first.volume.clone(),
-            },
-            bin: 1,
-        });
-        self.add(&std::mem::take(&mut first.step));
+        let mut start = None;
         if nx.min(ny) >= SMALLEST_HALVED {
-            let half = Level::new(&self.series, 2, self.blur_px);
-            self.descend(&half, true, observe)?;
-            self.volume = None;
-            self.descend(&full, false, observe)
-        } else {
-            self.descend(&full, true, observe)
+            let mut half = self.level(2, None);
+            self.descend(&mut half, true, observe)?;
+            start = half.doubled([nx, ny, nx]);
         }
+        let is_first = start.is_none();
+        let mut full = self.level(1, start);
+        self.descend(&mut full, is_first, observe)
     }
 
-    fn round(&self, level: &Level, free: Free) -> Result<Found, ReconstructError> {
-        level.round(&self.poses, free, self.volume.as_ref(), self.params, self.monitor)
-    }
-
-    fn add(&mut self, step: &[f64]) {
-        for (value, step) in self.poses.values.iter_mut().zip(step) {
-            *value += step;
+    /// Rounds at one resolution until nothing improves.
+    fn descend(
+        &mut self,
+        level: &mut Level,
+        first: bool,
+        observe: &mut dyn FnMut(&GeometryRound),
+    ) -> Result<(), ReconstructError> {
+        let tolerance = self.params.tolerance_px * level.bin as f64;
+        for number in 0.. {
+            if self.rounds.len() >= self.params.max_rounds {
+                self.monitor.warn(&format!(
+                    "the geometry still moved after {} rounds; --max-rounds allows more",
+                    self.params.max_rounds
+                ));
+                break;
+            }
+            let free = match number {
+                0 if first => Free::Search,
+                _ if self.params.keep_angles || first && number < SHIFT_ROUNDS => Free::Shifts,
+                _ => Free::All,
+            };
+            self.monitor.phase(if free == Free::All {
+                "Shifts and angles"
+            } else {
+                "Shifts"
+            });
+            let iterations = if number == 0 { 2 } else { 1 } * self.params.iterations;
+            let found = level.round(&self.poses, free, iterations)?;
+            let step_px = root_mean_square(&found.step);
+            self.report(level.bin, free, &found.r, step_px, observe);
+            for (value, step) in self.poses.values.iter_mut().zip(&found.step) {
+                *value += step;
+            }
+            self.limit();
+            self.errors = found.errors;
+            let settles = free == Free::All || self.params.keep_angles;
+            if settles && step_px < tolerance {
+                break;
+            }
         }
-        self.limit();
+        Ok(())
     }
 
     /// Keeps the corrections within what the parameters allow.
@@ -293,75 +306,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Rounds at one resolution until nothing improves.
-    fn descend(
-        &mut self,
-        level: &Level,
-        coarsest: bool,
-        observe: &mut dyn FnMut(&GeometryRound),
-    ) -> Result<(), ReconstructError> {
-        let mut anderson = Anderson::new(MEMORY);
-        let mut smallest = f64::INFINITY;
-        let mut waited = 0;
-        let tolerance = self.params.tolerance_px * level.bin as f64;
-        for number in 0.. {
-            if self.rounds.len() >= self.params.max_rounds {
-                self.monitor.warn(&format!(
-                    "the geometry still moved after {} rounds; --max-rounds allows more",
-                    self.params.max_rounds
-                ));
-                break;
-            }
-            let with_angles = !self.params.keep_angles && (!coarsest || number >= SHIFT_ROUNDS);
-            if coarsest && number == SHIFT_ROUNDS {
-                anderson.restart();
-                (smallest, waited) = (f64::INFINITY, 0);
-            }
-            let free = if with_angles { Free::All } else { Free::Shifts };
-            self.monitor.phase(if with_angles {
-                "Shifts and angles"
-            } else {
-                "Shifts"
-            });
-            let found = self.round(level, free)?;
-            let step_px = root_mean_square(&found.step);
-            let r1 = mean(&found.r);
-            self.report(level.bin, with_angles, r1, step_px, observe);
-            if r1 < smallest * (1.0 - IMPROVES) {
-                waited = 0;
-            } else {
-                waited += 1;
-            }
-            let better = r1 < smallest;
-            smallest = smallest.min(r1);
-            let next = anderson.next(&self.poses.values, &found.step);
-            self.volume = Some(found.volume.clone());
-            if better {
-                self.best = Some(Best {
-                    poses: self.poses.clone(),
-                    found,
-                    bin: level.bin,
-                });
-            }
-            let settled = step_px < tolerance || waited >= PATIENCE;
-            let shifts_end = coarsest && !with_angles && !self.params.keep_angles;
-            if settled && !shifts_end {
-                break;
-            }
-            self.poses.values = next;
-            self.limit();
-        }
-        if let Some(best) = &self.best {
-            self.poses = best.poses.clone();
-        }
-        Ok(())
-    }
-
     fn report(
         &mut self,
         bin: usize,
-        with_angles: bool,
-        r1: f64,
+        free: Free,
+        r: &[f64],
         step_px: f64,
         observe: &mut dyn FnMut(&GeometryRound),
     ) {
@@ -369,8 +318,8 @@ impl<'a> Run<'a> {
         let round = GeometryRound {
             number: self.rounds.len() + 1,
             bin,
-            with_angles,
-            r1,
+            with_angles: free == Free::All,
+            r1: mean(r),
             step_px,
             shifts_px: (0..tilts).map(|t| self.poses.shift_px(t)).collect(),
             angle_corrections_deg: (0..tilts)
@@ -382,33 +331,31 @@ impl<'a> Run<'a> {
         self.rounds.push(round);
     }
 
-    /// Applies the best corrections to the whole series.
+    /// Applies the corrections to the whole series.
     fn finish(
         self,
         series: &TiltSeries,
         stopped_early: bool,
     ) -> Result<GeometryRefined, ReconstructError> {
-        let Some(Best { poses, found, bin }) = self.best else {
-            return Err(Stopped::Keep.into());
-        };
         // A kept run still wants its result; the stop was answered already.
         let silent = Monitor::silent();
         let monitor = if stopped_early { &silent } else { self.monitor };
-        let level = Level::new(&self.series, 1, self.blur_px);
-        let corrected = level.corrected(&poses, self.params, monitor)?;
-        let after = if bin == 1 {
-            found.r
-        } else {
-            level.round(&poses, Free::Shifts, None, self.params, monitor)?.r
+        monitor.phase("R before and after");
+        let r_of = |poses: &Poses| {
+            Level::new(&self.series, 1, self.blur_px, None, self.params, monitor)
+                .round(poses, Free::Shifts, JUDGED_AFTER)
+                .map(|found| found.r)
         };
-        let mut refined = series.clone();
+        let before = r_of(&Poses::new(&self.series, self.poses.radius_px))?;
+        let after = r_of(&self.poses)?;
+        let corrected = self.level(1, None).corrected(&self.poses, monitor)?;
         let tilts = series.len();
         let mut outcome = GeometryRefined {
             shifts_px: vec![[0.0; 2]; tilts],
             angle_corrections_deg: vec![[0.0; 3]; tilts],
             doses: vec![1.0; tilts],
             shift_errors_px: vec![[f64::INFINITY; 2]; tilts],
-            r1_before_per_tilt: self.before,
+            r1_before_per_tilt: before,
             r1_after_per_tilt: after,
             rounds: self.rounds,
             stopped_early,
@@ -416,20 +363,20 @@ impl<'a> Run<'a> {
             series: series.clone(),
         };
         for (at, &tilt) in series.included_tilts().iter().enumerate() {
-            refined
+            outcome
+                .series
                 .images
                 .index_axis_mut(ndarray::Axis(0), tilt)
                 .assign(&corrected.image(at));
-            refined.angles[tilt] = corrected.angles[at];
-            outcome.shifts_px[tilt] = poses.shift_px(at);
-            outcome.angle_corrections_deg[tilt] = poses.angle_correction_deg(at);
+            outcome.series.angles[tilt] = corrected.angles[at];
+            outcome.shifts_px[tilt] = self.poses.shift_px(at);
+            outcome.angle_corrections_deg[tilt] = self.poses.angle_correction_deg(at);
             if !self.params.keep_dose {
-                outcome.doses[tilt] = poses.dose(at);
+                outcome.doses[tilt] = self.poses.dose(at);
             }
-            let errors = &found.errors[COMPONENTS * at..];
+            let errors = &self.errors[COMPONENTS * at..];
             outcome.shift_errors_px[tilt] = [errors[3], errors[4]];
         }
-        outcome.series = refined;
         outcome.seconds = self.started.elapsed().as_secs_f64();
         Ok(outcome)
     }

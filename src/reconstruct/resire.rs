@@ -53,9 +53,6 @@ impl Resire {
         let size = super::volume_size(&used, params);
         let projector = LinearProjector::new(size, [x, y], &used.angles);
         let measured = projector.load_images(&used.images.view());
-        let totals = (0..used.len())
-            .map(|tilt| used.image(tilt).iter().map(|v| f64::from(v.abs())).sum())
-            .collect();
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();
@@ -86,7 +83,7 @@ impl Resire {
             params: params.clone(),
             pixel_size,
             measured,
-            totals,
+            totals: totals(&used),
             fitted,
             support,
             gain: 0.0,
@@ -98,6 +95,50 @@ impl Resire {
         this.gain = this.largest_curvature(monitor)?;
         this.started = Instant::now();
         Ok(this)
+    }
+
+    /// Turns to the same object seen anew: images and angles are exchanged, the volume and its momentum stay.
+    ///
+    /// # Errors
+    /// A series that cannot be used, or of another size or number of tilts; a stop.
+    pub fn turn_to(
+        &mut self,
+        series: &TiltSeries,
+        monitor: &Monitor,
+    ) -> Result<(), ReconstructError> {
+        let used = series.only_included();
+        super::check(&used, &self.params)?;
+        let [x, y] = used.image_size();
+        let size = super::volume_size(&used, &self.params);
+        let before = self.projector.store_volume(&self.volume);
+        let (nx, ny, nz) = before.dim();
+        if used.len() != self.fitted.len() || size != [nx, ny, nz] {
+            return Err(ReconstructError::BadInput {
+                subject: "the series seen anew".to_owned(),
+                expected: format!("{} tilts of a volume of {nx} × {ny} × {nz}", self.fitted.len()),
+                found: format!("{} of {size:?}", used.len()),
+            });
+        }
+        // One tilt axis or several: the working layout may be another.
+        let projector = LinearProjector::new(size, [x, y], &used.angles);
+        let carry = |work: &WorkVolume| projector.load_volume(&self.projector.store_volume(work));
+        self.ahead = self.ahead.as_ref().map(carry);
+        if let Some(support) = &self.support {
+            let mut work = self.projector.new_volume();
+            for (value, &allowed) in work.values_mut().iter_mut().zip(support) {
+                *value = f32::from(u8::from(allowed));
+            }
+            self.support = Some(carry(&work).values().iter().map(|&v| v > 0.0).collect());
+        }
+        self.volume = projector.load_volume(&before);
+        self.gradient = self.ahead.is_some().then(|| projector.new_volume());
+        self.residual = projector.new_images();
+        self.measured = projector.load_images(&used.images.view());
+        self.totals = totals(&used);
+        self.projector = projector;
+        self.last_objective = f64::INFINITY;
+        self.gain = self.largest_curvature(monitor)?;
+        Ok(())
     }
 
     /// `1 / max(Σ Πᵀ Π 1)`: for a volume as deep as the image is wide this is the paper's `1/(n N)`; it also holds
@@ -282,4 +323,11 @@ impl Resire {
             seconds: self.started.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// `Σ|b|` of each tilt.
+fn totals(series: &TiltSeries) -> Vec<f64> {
+    (0..series.len())
+        .map(|tilt| series.image(tilt).iter().map(|v| f64::from(v.abs())).sum())
+        .collect()
 }

@@ -1,9 +1,9 @@
 //! Commands that end in a stack or a volume.
 
 use super::{pick, say};
-use crate::cli::args::{Preprocess, Project, Reconstruct};
+use crate::cli::args::{Preprocess, Project, Reconstruct, RefineGeometry};
 use crate::cli::{End, Runner, refuse_to_overwrite};
-use crate::jobs::{Job, JobOutput, export, input, measure};
+use crate::jobs::{Job, JobOutput, export, geometry, input, measure};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -95,6 +95,29 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
             ),
         ],
     );
+    Ok(ran.end)
+}
+
+pub fn refine_geometry(runner: &Runner, args: RefineGeometry) -> anyhow::Result<End> {
+    if args.output.extension().is_some() {
+        refuse_to_overwrite(&args.output, runner.common.force)?;
+    }
+    let (series, notes) = input::load_series(&args.series)?;
+    say(runner, &notes);
+    let ran = runner.run(Job::RefineGeometry {
+        series: Arc::new(series),
+        params: args.params,
+    })?;
+    let outcome = pick(&ran.outputs, |output| match output {
+        JobOutput::GeometryRefined { outcome, .. } => Some(Arc::clone(outcome)),
+        _ => None,
+    })?;
+    geometry::write(&outcome, &args.output, runner.common.force)?;
+    let lines = [
+        geometry::summary(&outcome),
+        format!("in {:.1} s → {}", outcome.seconds, args.output.display()),
+    ];
+    runner.print(&geometry::to_json(&outcome), &lines);
     Ok(ran.end)
 }
 

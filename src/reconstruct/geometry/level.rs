@@ -10,7 +10,7 @@ use crate::numeric::gaussian::gaussian_blur_image;
 use crate::numeric::registration::Spectrum;
 use crate::numeric::shift::move_images;
 use crate::projection::linear::LinearProjector;
-use crate::reconstruct::{ReconstructParams, reconstruct};
+use crate::reconstruct::{ReconstructParams, Resire};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 
@@ -25,13 +25,26 @@ pub(super) enum Free {
     All,
 }
 
-/// The series at one resolution.
-pub(super) struct Level {
+impl Free {
+    fn components(self) -> &'static [usize] {
+        match self {
+            Self::Search | Self::Shifts => &[3, 4, 5],
+            Self::All => &[0, 1, 2, 3, 4, 5],
+        }
+    }
+}
+
+/// The series at one resolution, and a reconstruction that goes on from round to round.
+pub(super) struct Level<'a> {
+    params: &'a GeometryParams,
+    monitor: &'a Monitor,
     series: TiltSeries,
     /// Full pixels in one of this level, on an edge.
     pub bin: usize,
     /// Width of the low-pass under which images are compared, pixels of this level.
     blur_px: f64,
+    start: Option<Volume>,
+    resire: Option<Resire>,
 }
 
 /// What one round found.
@@ -40,15 +53,20 @@ pub(super) struct Found {
     pub step: Vec<f64>,
     /// Standard errors of the six numbers of each tilt, full pixels.
     pub errors: Vec<f64>,
-    /// R of each tilt.
+    /// R of each tilt under the low-pass.
     pub r: Vec<f64>,
-    /// The volume it was found with.
-    pub volume: Volume,
 }
 
-impl Level {
-    /// `blur_px` in pixels of the full images.
-    pub fn new(series: &TiltSeries, bin: usize, blur_px: f64) -> Self {
+impl<'a> Level<'a> {
+    /// `blur_px` in pixels of the full images; a `start` saves iterations.
+    pub fn new(
+        series: &TiltSeries,
+        bin: usize,
+        blur_px: f64,
+        start: Option<Volume>,
+        params: &'a GeometryParams,
+        monitor: &'a Monitor,
+    ) -> Self {
         let mut binned = series.clone();
         let mut left = bin;
         while left > 1 {
@@ -57,26 +75,25 @@ impl Level {
         }
         binned.pixel_size = series.pixel_size.map(|size| size * bin as f64);
         Self {
+            params,
+            monitor,
             series: binned,
             bin,
             blur_px: blur_px / bin as f64,
+            start,
+            resire: None,
         }
     }
 
     /// The images as the corrections want them: moved, and of one dose unless it is kept.
-    pub fn corrected(
-        &self,
-        poses: &Poses,
-        params: &GeometryParams,
-        monitor: &Monitor,
-    ) -> Result<TiltSeries, Stopped> {
+    pub fn corrected(&self, poses: &Poses, monitor: &Monitor) -> Result<TiltSeries, Stopped> {
         let tilts = self.series.len();
         let shifts: Vec<[f64; 2]> = (0..tilts)
             .map(|tilt| poses.shift_px(tilt).map(|s| s / self.bin as f64))
             .collect();
         let mut images = self.series.images.clone();
         move_images(&mut images, &shifts, monitor)?;
-        if !params.keep_dose {
+        if !self.params.keep_dose {
             for (tilt, mut image) in images.outer_iter_mut().enumerate() {
                 let factor = (1.0 / poses.dose(tilt)) as f32;
                 image.mapv_inplace(|v| v * factor);
@@ -89,60 +106,100 @@ impl Level {
         })
     }
 
-    /// A short reconstruction at these corrections, from where the last one ended, and what the tilts say to it.
+    /// Some more iterations at these corrections, and what the tilts say to it.
     pub fn round(
-        &self,
+        &mut self,
         poses: &Poses,
         free: Free,
-        start: Option<&Volume>,
-        params: &GeometryParams,
-        monitor: &Monitor,
+        iterations: usize,
     ) -> Result<Found, ReconstructError> {
-        let series = self.corrected(poses, params, monitor)?;
-        let short = ReconstructParams {
-            iterations: params.iterations,
-            accelerated: true,
-            ..ReconstructParams::default()
+        let (params, monitor) = (self.params, self.monitor);
+        let series = self.corrected(poses, monitor)?;
+        let mut resire = match self.resire.take() {
+            Some(mut resire) => {
+                resire.turn_to(&series, monitor)?;
+                resire
+            }
+            None => {
+                let method = ReconstructParams {
+                    accelerated: true,
+                    ..ReconstructParams::default()
+                };
+                Resire::new(&series, &method, self.start.as_ref(), None, monitor)?
+            }
         };
-        let outcome = reconstruct(&series, &short, start, None, monitor, &mut |_, _| ())?;
-        if outcome.stopped_early {
-            return Err(Stopped::Keep.into());
+        for _ in 0..iterations {
+            resire.step(monitor)?;
         }
-        let views = Views::of(&outcome.volume, &series, monitor)?;
+        let volume = resire.volume();
+        self.resire = Some(resire);
+        let views = Views::of(&volume, &series, monitor)?;
+        let scale = poses.radius_px / self.bin as f64;
+        let limit_px = params.max_shift_px / self.bin as f64;
         let fitted = (0..series.len())
             .into_par_iter()
             .map(|tilt| {
                 monitor.check()?;
                 let [image, depth] = views.of_tilt(tilt);
-                let edge = poses.shift_px(tilt).map(|s| s.abs().ceil() / self.bin as f64);
-                let scale = poses.radius_px / self.bin as f64;
-                let fit = TiltFit::new(series.image(tilt), &image, &depth, self.blur_px, edge, scale);
-                Ok(match free {
-                    Free::Search => fit.search(params.max_shift_px / self.bin as f64),
-                    Free::Shifts => fit.solve(&[3, 4, 5]),
-                    Free::All => fit.solve(&[0, 1, 2, 3, 4, 5]),
-                })
+                let edge = poses
+                    .shift_px(tilt)
+                    .map(|s| s.abs().ceil() / self.bin as f64);
+                let measured = series.image(tilt);
+                let fit = TiltFit::new(measured, &image, &depth, self.blur_px, edge, scale);
+                let (mut step, errors) = fit.solve(free.components());
+                if free == Free::Search {
+                    let lies = displacement(measured, &image, limit_px);
+                    // Correlation sees a sharp image against a blurred model; near the place the slopes know better.
+                    if lies[0].hypot(lies[1]) > 1.0 {
+                        (step[3], step[4]) = (-lies[0], -lies[1]);
+                    }
+                }
+                Ok((step, errors, fit.r))
             })
             .collect::<Result<Vec<_>, Stopped>>()?;
         let full = self.bin as f64;
-        let (mut step, mut errors) = (Vec::new(), Vec::new());
-        for (s, e) in fitted {
-            // No step may leave the reach of the linear model by far.
-            let mut s = s.map(|v| (v * full).clamp(-params.max_shift_px, params.max_shift_px));
+        let mut found = Found {
+            step: Vec::new(),
+            errors: Vec::new(),
+            r: Vec::new(),
+        };
+        for (mut step, errors, r) in fitted {
             if params.keep_dose {
-                s[5] = 0.0;
+                step[5] = 0.0;
             }
-            step.extend(s);
-            errors.extend(e.map(|v| v * full));
+            // No step may leave the reach of the linear model by far.
+            let reach = params.max_shift_px;
+            found
+                .step
+                .extend(step.map(|v| (v * full).clamp(-reach, reach)));
+            found.errors.extend(errors.map(|v| v * full));
+            found.r.push(r);
         }
-        poses.fix_gauge(&mut step);
-        Ok(Found {
-            step,
-            errors,
-            r: outcome.r1_per_tilt,
-            volume: outcome.volume,
-        })
+        poses.fix_gauge(&mut found.step);
+        poses.hold_tilt_scale(&mut found.step);
+        Ok(found)
     }
+
+    /// The volume so far, on the grid of twice the resolution.
+    pub fn doubled(&self, size: [usize; 3]) -> Option<Volume> {
+        self.resire.as_ref().map(|r| double(&r.volume(), size))
+    }
+}
+
+/// A volume on a grid of half the edge, center on center, by trilinear interpolation; its sum stays.
+fn double(coarse: &Volume, size: [usize; 3]) -> Volume {
+    let mut fine = Volume::zeros(size, coarse.pixel_size / 2.0);
+    let (from, to) = (coarse.center_vox(), fine.center_vox());
+    let edge = coarse.pixel_size;
+    for ((x, y, z), value) in fine.data.indexed_iter_mut() {
+        let at = [x, y, z];
+        let place = std::array::from_fn(|axis| {
+            let index = from[axis] + (at[axis] as f64 - to[axis]) / 2.0;
+            (index - from[axis]) * edge
+        });
+        *value = coarse.density_at(place) / 8.0;
+    }
+    fine
 }
 
 /// Images of half the size: pixel j gathers full pixels about c + 2 (j − c'), so that center falls on center and no
@@ -173,61 +230,48 @@ fn halve(images: &Array3<f32>) -> Array3<f32> {
 
 /// Projections of the volume and of the volume times each coordinate.
 struct Views {
-    projector: LinearProjector,
     rotations: Vec<Matrix3>,
-    /// Of the density, and of the density times x, y, z (voxels about the center).
-    images: [crate::projection::linear::WorkImages; 4],
-    size: [usize; 2],
+    /// Of the density, and of the density times x, y, z (voxels about the center): `(tilt, x, y)`.
+    images: [Array3<f32>; 4],
 }
 
 impl Views {
     fn of(volume: &Volume, series: &TiltSeries, monitor: &Monitor) -> Result<Self, Stopped> {
-        let size = series.image_size();
-        let projector = LinearProjector::new(volume.size(), size, &series.angles);
+        let projector = LinearProjector::new(volume.size(), series.image_size(), &series.angles);
         let center = volume.center_vox();
-        let project = |weigh: &dyn Fn([usize; 3]) -> f32| {
-            let mut weighed = volume.data.clone();
-            for ((x, y, z), value) in weighed.indexed_iter_mut() {
-                *value *= weigh([x, y, z]);
-            }
-            let mut images = projector.new_images();
-            projector.forward(&projector.load_volume(&weighed), &mut images, monitor)?;
-            Ok::<_, Stopped>(images)
+        let mut images = projector.new_images();
+        let mut project = |data: &Array3<f32>| {
+            projector.forward(&projector.load_volume(data), &mut images, monitor)?;
+            Ok::<_, Stopped>(projector.store_images(&images))
         };
-        let along = |axis: usize| project(&|at| (at[axis] as f64 - center[axis]) as f32);
-        let images = [project(&|_| 1.0)?, along(0)?, along(1)?, along(2)?];
+        let mut along = |axis: usize| {
+            let mut weighed = volume.data.clone();
+            for (at, mut plane) in weighed.axis_iter_mut(Axis(axis)).enumerate() {
+                let weight = (at as f64 - center[axis]) as f32;
+                plane.mapv_inplace(|v| v * weight);
+            }
+            project(&weighed)
+        };
+        let moments = [along(0)?, along(1)?, along(2)?];
+        let [x, y, z] = moments;
         Ok(Self {
-            projector,
             rotations: series
                 .angles
                 .iter()
                 .map(|a| a.detector_from_sample())
                 .collect(),
-            images,
-            size,
+            images: [project(&volume.data)?, x, y, z],
         })
     }
 
     /// The image of a tilt, and its first moment along the beam `∫ ρ z' dz'`.
     fn of_tilt(&self, tilt: usize) -> [Array2<f32>; 2] {
-        let weights = self.rotations[tilt][2].map(|w| w as f32);
-        let mut image = Array2::zeros(self.size);
-        let mut depth = Array2::zeros(self.size);
-        let fill = |work, weight: f32, out: &mut Array2<f32>| {
-            for (mut row, pixels) in out
-                .outer_iter_mut()
-                .zip(self.projector.rows(work, tilt))
-            {
-                for (value, pixel) in row.iter_mut().zip(pixels) {
-                    *value += weight * pixel;
-                }
-            }
-        };
-        fill(&self.images[0], 1.0, &mut image);
-        for axis in 0..3 {
-            fill(&self.images[axis + 1], weights[axis], &mut depth);
-        }
-        [image, depth]
+        let [image, x, y, z] = [0, 1, 2, 3].map(|k| self.images[k].index_axis(Axis(0), tilt));
+        let beam = self.rotations[tilt][2].map(|w| w as f32);
+        let mut depth = x.mapv(|v| v * beam[0]);
+        depth.scaled_add(beam[1], &y);
+        depth.scaled_add(beam[2], &z);
+        [image.to_owned(), depth]
     }
 }
 
@@ -240,8 +284,8 @@ struct TiltFit {
     variance: f64,
     /// Border left out on x and y: what came in by moving was not measured.
     edge: [usize; 2],
-    /// Spectra of both images, for the search.
-    images: [Array2<f32>; 2],
+    /// R under the low-pass.
+    r: f64,
 }
 
 impl TiltFit {
@@ -280,14 +324,17 @@ impl TiltFit {
             turned * per_px,
             ix,
             iy,
-            &image_low * per_px,
+            image_low.mapv(|v| v * per_px),
         ];
+        let residual = gaussian_blur_image(residual.view(), blur_px);
+        let total: f64 = inner(&image_low, edge).iter().map(|v| f64::from(v.abs())).sum();
+        let wrong: f64 = inner(&residual, edge).iter().map(|v| f64::from(v.abs())).sum();
         Self {
-            residual: gaussian_blur_image(residual.view(), blur_px),
+            residual,
             slopes,
             variance,
             edge,
-            images: [measured.to_owned(), image.clone()],
+            r: wrong / total.max(f64::MIN_POSITIVE),
         }
     }
 
@@ -325,24 +372,12 @@ impl TiltFit {
         }
         (step, errors)
     }
+}
 
-    /// As [`Self::solve`] for shifts and dose, but the shift is the best correlation within `limit_px`.
-    fn search(&self, limit_px: f64) -> ([f64; COMPONENTS], [f64; COMPONENTS]) {
-        let (mut step, errors) = self.solve(&[3, 4, 5]);
-        let [measured, image] = &self.images;
-        let reference = Spectrum::of(image.view(), 1.0).moved([0.0; 2]);
-        let lies = Spectrum::of(measured.view(), 1.0).displacement_from(
-            &reference,
-            [0.0; 2],
-            true,
-            limit_px,
-        );
-        // Correlation sees a sharp measured image against a blurred model; near the place the slopes know better.
-        if lies[0].hypot(lies[1]) > 1.0 {
-            (step[3], step[4]) = (-lies[0], -lies[1]);
-        }
-        (step, errors)
-    }
+/// How far (pixels on x and y) an image lies from the model's, anywhere within the limit.
+fn displacement(measured: ArrayView2<'_, f32>, image: &Array2<f32>, limit_px: f64) -> [f64; 2] {
+    let reference = Spectrum::of(image.view(), 1.0).moved([0.0; 2]);
+    Spectrum::of(measured, 1.0).displacement_from(&reference, [0.0; 2], true, limit_px)
 }
 
 fn inner(image: &Array2<f32>, edge: [usize; 2]) -> ArrayView2<'_, f32> {

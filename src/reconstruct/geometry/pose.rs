@@ -65,6 +65,24 @@ impl Poses {
         std::array::from_fn(|axis| now[axis] - before[axis])
     }
 
+    /// Takes from a set of corrections the part in which the tilt grows with the tilt itself. An object deforms with a
+    /// stretched tilt scale almost without a trace, so that small systematic misfits (interpolation, what is left of a
+    /// background) would stretch it round by round; goniometers keep their scale far better.
+    pub fn hold_tilt_scale(&self, values: &mut [f64]) {
+        let thetas: Vec<f64> = self.angles.iter().map(|a| a.theta).collect();
+        let mean = thetas.iter().sum::<f64>() / thetas.len() as f64;
+        let (mut along, mut norm) = (0.0, 0.0);
+        for (theta, v) in thetas.iter().zip(values.chunks(COMPONENTS)) {
+            along += v[1] * (theta - mean);
+            norm += (theta - mean).powi(2);
+        }
+        if norm > 0.0 {
+            for (theta, v) in thetas.iter().zip(values.chunks_mut(COMPONENTS)) {
+                v[1] -= along / norm * (theta - mean);
+            }
+        }
+    }
+
     /// Takes from a set of corrections what only moves, turns or scales the object as a whole: no data tells it, and
     /// the object shall stay where it is.
     pub fn fix_gauge(&self, values: &mut [f64]) {
