@@ -25,8 +25,9 @@ pub fn refine_geometry(
     let mut observe = |round: &GeometryRound| {
         context.output(JobOutput::GeometryRound(Box::new(round.clone())));
     };
-    let outcome = crate::reconstruct::refine_geometry(series, params, &context.monitor, &mut observe)
-        .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    let outcome =
+        crate::reconstruct::refine_geometry(series, params, &context.monitor, &mut observe)
+            .map_err(|error| stopped_or(error, series.name.as_str()))?;
     record.seconds = outcome.seconds;
     record.stopped = outcome.stopped_early;
     record.r1 = Some(outcome.r1_after());
@@ -88,6 +89,10 @@ pub fn write(outcome: &GeometryRefined, path: &Path, force: bool) -> Result<(), 
         path.to_owned()
     };
     export::write_series(&outcome.series, &stack, force)?;
-    io::save_json(&stack.with_extension("geometry.json"), &to_json(outcome), force)
-        .map_err(JobError::failed)
+    io::save_json(
+        &stack.with_extension("geometry.json"),
+        &to_json(outcome),
+        force,
+    )
+    .map_err(JobError::failed)
 }

@@ -251,7 +251,11 @@ mod tests {
     #[test]
     fn a_rotation_about_y_is_the_inverse_of_a_tilt() {
         let turn = rotation_about([0.0, -0.4, 0.0]);
-        let tilt = EulerAngles { theta: 0.4, ..EulerAngles::default() }.detector_from_sample();
+        let tilt = EulerAngles {
+            theta: 0.4,
+            ..EulerAngles::default()
+        }
+        .detector_from_sample();
         for (a, b) in turn.iter().flatten().zip(tilt.iter().flatten()) {
             assert!((a - b).abs() < 1e-12);
         }

@@ -214,6 +214,9 @@ mod tests {
         let reference = Spectrum::of(image(0.0, 0.0).view(), 1.0).moved([0.0; 2]);
         let moved = Spectrum::of(image(5.37, -3.81).view(), 1.0);
         let [x, y] = moved.displacement_from(&reference, [0.0; 2], true, 10.0);
-        assert!((x - 5.37).abs() < 0.02 && (y + 3.81).abs() < 0.02, "{x} {y}");
+        assert!(
+            (x - 5.37).abs() < 0.02 && (y + 3.81).abs() < 0.02,
+            "{x} {y}"
+        );
     }
 }

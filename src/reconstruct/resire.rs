@@ -115,7 +115,10 @@ impl Resire {
         if used.len() != self.fitted.len() || size != [nx, ny, nz] {
             return Err(ReconstructError::BadInput {
                 subject: "the series seen anew".to_owned(),
-                expected: format!("{} tilts of a volume of {nx} × {ny} × {nz}", self.fitted.len()),
+                expected: format!(
+                    "{} tilts of a volume of {nx} × {ny} × {nz}",
+                    self.fitted.len()
+                ),
                 found: format!("{} of {size:?}", used.len()),
             });
         }

@@ -209,7 +209,8 @@ fn halve(images: &Array3<f32>) -> Array3<f32> {
     let size = [nx, ny].map(|n| n / 2 + 1);
     let taps = |j: usize, axis: usize| {
         let n = [nx, ny][axis];
-        let middle = center_index(n) as isize + 2 * (j as isize - center_index(size[axis]) as isize);
+        let middle =
+            center_index(n) as isize + 2 * (j as isize - center_index(size[axis]) as isize);
         [(-1, 0.5f32), (0, 1.0), (1, 0.5)]
             .into_iter()
             .filter_map(move |(d, w)| {
@@ -304,8 +305,8 @@ impl TiltFit {
         let residual = &measured - image;
         let edge = edge.map(|e| if e > 0.0 { e as usize + 2 } else { 1 });
         let inside = inner(&residual, edge);
-        let variance = inside.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>()
-            / inside.len().max(1) as f64;
+        let variance =
+            inside.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / inside.len().max(1) as f64;
         let (image_low, depth) = (
             gaussian_blur_image(image.view(), blur_px),
             gaussian_blur_image(depth.view(), blur_px),
@@ -327,8 +328,14 @@ impl TiltFit {
             image_low.mapv(|v| v * per_px),
         ];
         let residual = gaussian_blur_image(residual.view(), blur_px);
-        let total: f64 = inner(&image_low, edge).iter().map(|v| f64::from(v.abs())).sum();
-        let wrong: f64 = inner(&residual, edge).iter().map(|v| f64::from(v.abs())).sum();
+        let total: f64 = inner(&image_low, edge)
+            .iter()
+            .map(|v| f64::from(v.abs()))
+            .sum();
+        let wrong: f64 = inner(&residual, edge)
+            .iter()
+            .map(|v| f64::from(v.abs()))
+            .sum();
         Self {
             residual,
             slopes,
