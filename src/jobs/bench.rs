@@ -122,7 +122,7 @@ pub fn denoise(
     });
     let params = Bm3dParams::default();
     let (started, before) = (Instant::now(), processor_seconds());
-    let denoised = crate::preprocess::bm3d::denoise(&images, &params, monitor)
+    let denoised = crate::preprocess::bm3d::denoise(&images, &[], &params, monitor)
         .map_err(|error| super::execute::stopped_or(error, "bench denoise"))?;
     let seconds = started.elapsed().as_secs_f64();
     let processor = processor_seconds()

@@ -217,7 +217,13 @@ pub fn prepare(
     let mut images = work.flat;
     let denoised = if (params.denoise || params.all_steps) && !params.skip.contains(&Step::Denoise)
     {
-        let found = bm3d::denoise(&series.images, &params.bm3d, monitor)?;
+        // Where the vacuum is not to be trusted nothing of the image is: its structure would pass for colored noise.
+        let trusted: Vec<Array2<bool>> = work
+            .vacuums
+            .iter()
+            .map(|v| v.specimen.mapv(|s| s || !v.is_usable()))
+            .collect();
+        let found = bm3d::denoise(&series.images, &trusted, &params.bm3d, monitor)?;
         work.notes.insert(0, found.note());
         images.assign(&found.images);
         if let Some(background) = &work.background {

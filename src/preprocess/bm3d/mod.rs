@@ -2,11 +2,13 @@
 //!
 //! Counts carry Poisson noise and the detector's own. Their variance is made 1 by the generalized Anscombe transform
 //! ([`NoiseModel`]), the two stages of BM3D run on the result, and the exact unbiased inverse leads back to counts.
-//! The noise is measured on the series itself, or given. Every image is filtered for itself.
+//! The noise is measured on the series itself, or given; its color is measured in the vacuum. Every image is filtered
+//! for itself.
 //!
 //! Denoising is a choice, not a need: it can cost accuracy in the model, so the caller is told what was taken away
 //! ([`Denoised::removed`]) and whether that looks like noise ([`Denoised::removed_sd`], [`Denoised::removed_correlation`]).
 
+mod color;
 mod covariance;
 mod filter;
 mod matching;
@@ -17,10 +19,11 @@ mod transform;
 pub use stabilize::NoiseModel;
 
 use crate::monitor::{Monitor, Stopped};
+use color::Correlation;
 use covariance::Covariance;
 use filter::Settings;
 use matching::Plane;
-use ndarray::{Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,6 +52,9 @@ pub struct Bm3dParams {
     /// Factor on the noise's standard deviation: below 1 less is taken away, above 1 more
     #[arg(long = "denoise-strength", default_value_t = Self::default().strength)]
     pub strength: f64,
+    /// Take the noise for white, whatever the vacuum shows
+    #[arg(long = "white-noise")]
+    pub white: bool,
     /// Pixels around a block in which its like are searched
     #[arg(long = "denoise-search-px", default_value_t = Self::default().search_px)]
     pub search_px: usize,
@@ -64,6 +70,7 @@ impl Default for Bm3dParams {
             gain: None,
             pedestal: None,
             strength: 1.0,
+            white: false,
             // 39 × 39 candidates, every third pixel a reference (Dabov et al., table I).
             search_px: 19,
             step_px: 3,
@@ -80,6 +87,8 @@ pub struct Denoised {
     pub noise: NoiseModel,
     /// Whether the noise was measured on the series rather than given.
     pub measured: bool,
+    /// Correlation of the noise between neighbors along x and y in the vacuum; `None` when it was taken for white.
+    pub noise_correlation: Option<[f64; 2]>,
     /// Standard deviation of what was removed, in standard deviations of the assumed noise: 1 at most; well below 1
     /// where the picture is rich, above 1 when the noise is stronger than assumed.
     pub removed_sd: f64,
@@ -116,8 +125,11 @@ impl Denoised {
         } else {
             format!("σ {sigma:.4} counts, the same everywhere")
         };
+        let color = self.noise_correlation.map_or(String::new(), |[x, y]| {
+            format!(", correlated between neighboring pixels by {x:.2} along x and {y:.2} along y")
+        });
         format!(
-            "Denoising: BM3D with {model} ({origin}); what was removed has {:.2} of the noise's standard deviation \
+            "Denoising: BM3D with {model} ({origin}){color}; what was removed has {:.2} of the noise's standard deviation \
              and a correlation of {:.3} between neighboring pixels",
             self.removed_sd, self.removed_correlation
         )
@@ -172,23 +184,27 @@ pub enum Bm3dError {
     Stopped(#[from] Stopped),
 }
 
-/// Denoises every image of a stack of shape `(tilt, x, y)`; the noise is taken to be the same for all.
+/// Denoises every image of a stack of shape `(tilt, x, y)`; the noise is taken to be the same for all. `specimens` says
+/// for each image which pixels show more than vacuum: the color of the noise is measured outside. Where it is not known
+/// (an empty slice) the noise is taken for white.
 ///
 /// # Errors
 /// Images smaller than 8 × 8 pixels or with values that are no numbers, a parameter out of range, or a stop.
 pub fn denoise(
     images: &Array3<f32>,
+    specimens: &[Array2<bool>],
     params: &Bm3dParams,
     monitor: &Monitor,
 ) -> Result<Denoised, Bm3dError> {
     check(images, params)?;
     monitor.phase("Measuring the noise");
-    let (noise, measured) = noise_of(images, params)?;
+    let (mut noise, measured) = noise_of(images, params)?;
     if images.is_empty() || (noise.gain <= 0.0 && noise.sigma <= 0.0) {
         return Ok(Denoised {
             images: images.clone(),
             noise,
             measured,
+            noise_correlation: None,
             removed_sd: 0.0,
             removed_correlation: 0.0,
         });
@@ -201,8 +217,17 @@ pub fn denoise(
             found: noise.variance(f64::from(largest)).sqrt(),
         });
     }
+    let correlation = if params.white {
+        None
+    } else {
+        color::measure(images, specimens, &noise)
+    };
+    if let (Some(found), true) = (&correlation, measured) {
+        // The high pass that measured the noise sees only its fast part: the vacuum tells the whole.
+        noise = noise.scaled(found.variance);
+    }
     monitor.phase("Denoising");
-    let settings = settings(params);
+    let settings = settings(params, correlation.as_ref());
     let (tilts, nx, _) = images.dim();
     let total = tilts * 2 * filter::bands(nx, settings.step);
     let done = AtomicUsize::new(0);
@@ -228,16 +253,19 @@ pub fn denoise(
         images: cleaned,
         noise,
         measured,
+        noise_correlation: correlation.map(|c| [c.at(1, 0), c.at(0, 1)]),
         removed_sd,
         removed_correlation,
     })
 }
 
-fn settings(params: &Bm3dParams) -> Settings {
+fn settings(params: &Bm3dParams, correlation: Option<&Correlation>) -> Settings {
     Settings {
         step: params.step_px,
         reach: params.search_px,
-        covariance: Covariance::white(),
+        covariance: correlation.map_or_else(Covariance::white, |c| {
+            Covariance::new(c.reach, |dx, dy| c.at(dx, dy))
+        }),
         dct: Dct::new(),
     }
 }

@@ -26,6 +26,15 @@ impl NoiseModel {
         self.gain * (mean - self.pedestal).max(0.0) + self.sigma * self.sigma
     }
 
+    /// The same noise with all variances multiplied by `factor`.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        Self {
+            gain: self.gain * factor,
+            pedestal: self.pedestal,
+            sigma: self.sigma * factor.sqrt(),
+        }
+    }
+
     /// Variance at mean 0 on the straight line; may be negative.
     fn intercept(&self) -> f64 {
         self.sigma * self.sigma - self.gain * self.pedestal

@@ -53,7 +53,7 @@ fn crystal(n: usize) -> Array2<f64> {
     for i in -60..=60 {
         for j in -60..=60 {
             for o in [0.0, 0.5] {
-                let (u, v) = ((f64::from(i) + o) * 6.0, (f64::from(j) + o) * 6.0 * 0.7071);
+                let (u, v) = ((f64::from(i) + o) * 6.0, (f64::from(j) + o) * 4.2426);
                 let (x, y) = (u * cos - v * sin, u * sin + v * cos);
                 let r2 = (x * x + y * y) / (radius * radius);
                 if r2 < 1.0 {
@@ -109,7 +109,7 @@ fn psnr_reaches_the_reference_within_a_tenth_of_a_decibel() {
                 sigma: Some(sigma),
                 ..Bm3dParams::default()
             };
-            let done = denoise(&images, &params, &Monitor::silent()).expect("valid");
+            let done = denoise(&images, &[], &params, &Monitor::silent()).expect("valid");
             let found = psnr(done.images.iter().copied(), truth);
             let wanted = REFERENCE[which][level];
             assert!(
@@ -177,7 +177,8 @@ fn hot_pixels_do_not_spoil_the_measured_noise() {
 fn poisson_counts_keep_their_mean_and_lose_most_of_their_noise() {
     for (peak, gain_db) in [(4.0, 7.0), (20.0, 7.0)] {
         let (mean, images) = poisson(&amorphous(128), peak, 6);
-        let done = denoise(&images, &Bm3dParams::default(), &Monitor::silent()).expect("valid");
+        let done =
+            denoise(&images, &[], &Bm3dParams::default(), &Monitor::silent()).expect("valid");
         let squares = |image: &Array3<f32>| -> f64 {
             let pairs = image.iter().zip(&mean);
             pairs.map(|(a, b)| (f64::from(*a) - b).powi(2)).sum()
@@ -198,8 +199,9 @@ fn odd_inputs_are_handled_or_refused() {
         sigma: Some(0.5),
         ..Bm3dParams::default()
     };
-    let run =
-        |images: &Array3<f32>, params: &Bm3dParams| denoise(images, params, &Monitor::silent());
+    let run = |images: &Array3<f32>, params: &Bm3dParams| {
+        denoise(images, &[], params, &Monitor::silent())
+    };
     for size in [(1, 8, 8), (2, 9, 31), (1, 8, 50), (0, 5, 5)] {
         let constant = Array3::from_elem(size, 7.25);
         let done = run(&constant, &params).expect("valid");
@@ -285,6 +287,69 @@ fn a_stop_is_obeyed() {
         Arc::clone(&control),
     );
     let images = noisy(&crystal(64), 0.1, 1);
-    let stopped = denoise(&images, &Bm3dParams::default(), &monitor);
+    let stopped = denoise(&images, &[], &Bm3dParams::default(), &monitor);
     assert!(matches!(stopped, Err(Bm3dError::Stopped(Stopped::Abandon))));
+}
+
+/// White noise smoothed by [1 2 1]/4 along x and [1 1]/2 along y, of unit variance.
+fn colored_noise(seed: u64, n: usize) -> Array2<f64> {
+    let white = Array2::from_shape_vec((n + 2, n + 1), normal(seed, (n + 2) * (n + 1)))
+        .expect("as many numbers");
+    Array2::from_shape_fn((n, n), |(x, y)| {
+        let row = |x: usize| white[[x, y]] + white[[x, y + 1]];
+        // Squares of the weights: (1 + 4 + 1) · 2.
+        (row(x) + 2.0 * row(x + 1) + row(x + 2)) / 12f64.sqrt()
+    })
+}
+
+#[test]
+fn colored_noise_is_measured_in_the_vacuum_and_removed() {
+    let n = 128;
+    let truth = crystal(n);
+    let specimens = [truth.mapv(|t| t > 0.01)];
+    for sigma in [0.05, 0.2] {
+        let noisy = &truth + &(colored_noise(5, n) * sigma);
+        let images = noisy.mapv(|v| v as f32).insert_axis(Axis(0));
+        let run = |white: bool, sigma: Option<f64>| {
+            let params = Bm3dParams {
+                white,
+                sigma,
+                ..Bm3dParams::default()
+            };
+            denoise(&images, &specimens, &params, &Monitor::silent()).expect("valid")
+        };
+        let colored = run(false, None);
+        let [x, y] = colored.noise_correlation.expect("far from white");
+        // [1 2 1] correlates with itself moved by one: 4 of 6; [1 1]: 1 of 2.
+        assert!(
+            (x - 4.0 / 6.0).abs() < 0.08 && (y - 0.5).abs() < 0.08,
+            "{x} {y}"
+        );
+        assert!(
+            (colored.noise.sigma / sigma - 1.0).abs() < 0.1,
+            "{:?}",
+            colored.noise
+        );
+        let score = |done: &Denoised| psnr(done.images.iter().copied(), &truth);
+        let (better, white) = (score(&colored), score(&run(true, Some(sigma))));
+        assert!(
+            better > white + 3.0,
+            "{sigma}: {better:.2} and {white:.2} dB"
+        );
+    }
+}
+
+#[test]
+fn white_noise_is_seen_to_be_white() {
+    let truth = crystal(128);
+    let specimens = [truth.mapv(|t| t > 0.01)];
+    let images = noisy(&truth, 0.1, 9);
+    let found = denoise(
+        &images,
+        &specimens,
+        &Bm3dParams::default(),
+        &Monitor::silent(),
+    )
+    .expect("valid");
+    assert_eq!(found.noise_correlation, None);
 }
