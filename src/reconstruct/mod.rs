@@ -320,3 +320,6 @@ pub fn reconstruct(
     let last = if stopped_early { &silent } else { monitor };
     Ok(resire.finish(iterations, stopped_early, last)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The iterations, on a small particle of known density.
+
+use super::*;
+use crate::model::EulerAngles;
+use crate::monitor::{Control, Sink};
+use ndarray::Array3;
+
+/// Two balls in a volume that is not a cube, seen at 15 tilts; `off` rotates the tilt axis, in degrees.
+fn series(off: f64) -> (TiltSeries, Volume) {
+    let ball = |at: (usize, usize, usize), center: [f64; 3], radius: f64| {
+        let d = [at.0 as f64, at.1 as f64, at.2 as f64];
+        let squares: f64 = (0..3).map(|axis| (d[axis] - center[axis]).powi(2)).sum();
+        (1.0 - squares.sqrt() / radius).max(0.0) as f32
+    };
+    let data = Array3::from_shape_fn((30, 71, 30), |at| {
+        2.0 * ball(at, [14.0, 30.0, 16.0], 9.0) + ball(at, [19.0, 52.0, 9.0], 6.0)
+    });
+    let truth = Volume::new(data, 0.5);
+    let angles: Vec<_> = (0..15)
+        .map(|tilt| EulerAngles::from_deg(off, -70.0 + 10.0 * f64::from(tilt), -off))
+        .collect();
+    let images = crate::projection::forward(&truth, &angles, [30, 71], &Monitor::silent()).unwrap();
+    let series = TiltSeries::new("two balls", images, angles, Some(0.5));
+    (series, truth)
+}
+
+fn run(series: &TiltSeries, params: &ReconstructParams, support: Option<&Volume>) -> Reconstructed {
+    let silent = Monitor::silent();
+    reconstruct(series, params, None, support, &silent, &mut |_, _| {}).unwrap()
+}
+
+fn distance(a: &Volume, b: &Volume) -> f64 {
+    let square = |x: f64| x * x;
+    let apart: f64 = a
+        .data
+        .iter()
+        .zip(&b.data)
+        .map(|(a, b)| square(f64::from(a - b)))
+        .sum();
+    let all: f64 = b.data.iter().map(|b| square(f64::from(*b))).sum();
+    (apart / all).sqrt()
+}
+
+#[test]
+fn the_objective_falls_and_the_truth_comes_nearer_for_any_tilt_axis() {
+    for off in [0.0, 0.3, 5.0] {
+        let (series, truth) = series(off);
+        for accelerated in [false, true] {
+            let params = ReconstructParams {
+                iterations: 30,
+                accelerated,
+                ..Default::default()
+            };
+            let outcome = run(&series, &params, None);
+            let objectives: Vec<f64> = outcome.iterations.iter().map(|i| i.objective).collect();
+            if !accelerated {
+                assert!(objectives.is_sorted_by(|a, b| a >= b), "{objectives:?}");
+            }
+            assert!(objectives[29] < 0.02 * objectives[0], "{objectives:?}");
+            assert!(outcome.volume.data.iter().all(|v| *v >= 0.0));
+            let apart = distance(&outcome.volume, &truth);
+            let limit = if accelerated { 0.15 } else { 0.3 };
+            assert!(apart < limit, "{apart} at {off}°, accelerated {accelerated}");
+        }
+    }
+}
+
+#[test]
+fn nothing_grows_outside_the_support() {
+    let (series, truth) = series(0.0);
+    let mut support = truth.clone();
+    support.data.slice_mut(ndarray::s![.., 40.., ..]).fill(0.0);
+    for accelerated in [false, true] {
+        let params = ReconstructParams {
+            iterations: 5,
+            accelerated,
+            no_positivity: true,
+            ..Default::default()
+        };
+        let outcome = run(&series, &params, Some(&support));
+        for (found, allowed) in outcome.volume.data.iter().zip(&support.data) {
+            assert!(*allowed > 0.0 || *found == 0.0);
+        }
+        assert!(distance(&outcome.volume, &support) < 0.5);
+    }
+}
+
+#[test]
+fn tilts_left_out_change_nothing() {
+    let (series, _) = series(0.0);
+    let params = ReconstructParams {
+        iterations: 5,
+        leave_out: Some(5),
+        ..Default::default()
+    };
+    let left_out = run(&series, &params, None);
+    let mut other = series.clone();
+    for tilt in (0..15).filter(|tilt| tilt % 5 == 2) {
+        other.images.index_axis_mut(ndarray::Axis(0), tilt).fill(3.0);
+    }
+    let changed = run(&other, &params, None);
+    assert_eq!(changed.volume, left_out.volume);
+    assert_eq!(changed.r1, left_out.r1);
+    assert_ne!(changed.r_free, left_out.r_free);
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_volume() {
+    for off in [0.0, 0.3] {
+        let (series, _) = series(off);
+        let params = ReconstructParams {
+            iterations: 4,
+            ..Default::default()
+        };
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.unwrap().install(|| run(&series, &params, None))
+        };
+        let one = with(1);
+        for threads in [2, 16] {
+            let many = with(threads);
+            assert_eq!(many.volume, one.volume);
+            assert_eq!(many.r1_per_tilt, one.r1_per_tilt);
+        }
+    }
+}
+
+struct Nobody;
+
+impl Sink for Nobody {
+    fn phase(&self, _: &str) {}
+    fn progress(&self, _: usize, _: usize) {}
+    fn warn(&self, text: &str) {
+        panic!("{text}");
+    }
+}
+
+#[test]
+fn a_stop_that_keeps_leaves_whole_steps_only() {
+    let (series, _) = series(0.0);
+    let params = ReconstructParams {
+        iterations: 40,
+        ..Default::default()
+    };
+    let mut volumes = Vec::new();
+    let silent = Monitor::silent();
+    reconstruct(&series, &params, None, None, &silent, &mut |_, volume| {
+        volumes.push(volume());
+    })
+    .unwrap();
+    // Asked for by another thread, at any place of a step.
+    for wait_us in [300, 1_000, 2_500, 7_000] {
+        let control = Arc::new(Control::default());
+        let monitor = Monitor::new(Arc::new(Nobody), control.clone());
+        let mut first = true;
+        let outcome = std::thread::scope(|scope| {
+            reconstruct(&series, &params, None, None, &monitor, &mut |_, _| {
+                if std::mem::take(&mut first) {
+                    let control = control.clone();
+                    scope.spawn(move || {
+                        std::thread::sleep(std::time::Duration::from_micros(wait_us));
+                        control.stop(Stopped::Keep);
+                    });
+                }
+            })
+        })
+        .unwrap();
+        let done = outcome.iterations.len();
+        assert_eq!(*outcome.volume, volumes[done - 1], "{done} iterations");
+    }
+}
