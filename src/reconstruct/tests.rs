@@ -60,7 +60,10 @@ fn the_objective_falls_and_the_truth_comes_nearer_for_any_tilt_axis() {
             assert!(outcome.volume.data.iter().all(|v| *v >= 0.0));
             let apart = distance(&outcome.volume, &truth);
             let limit = if accelerated { 0.15 } else { 0.3 };
-            assert!(apart < limit, "{apart} at {off}°, accelerated {accelerated}");
+            assert!(
+                apart < limit,
+                "{apart} at {off}°, accelerated {accelerated}"
+            );
         }
     }
 }
@@ -96,7 +99,10 @@ fn tilts_left_out_change_nothing() {
     let left_out = run(&series, &params, None);
     let mut other = series.clone();
     for tilt in (0..15).filter(|tilt| tilt % 5 == 2) {
-        other.images.index_axis_mut(ndarray::Axis(0), tilt).fill(3.0);
+        other
+            .images
+            .index_axis_mut(ndarray::Axis(0), tilt)
+            .fill(3.0);
     }
     let changed = run(&other, &params, None);
     assert_eq!(changed.volume, left_out.volume);
