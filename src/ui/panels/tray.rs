@@ -24,6 +24,15 @@ const TABS: [(&str, &str, &str); 9] = [
     ("voids", "Voids", "an analysis"),
 ];
 
+/// Names of further tabs, shorter than their figures' titles.
+const SHORT: [(&str, &str); 5] = [
+    ("cn", "CN"),
+    ("ptm", "PTM"),
+    ("composition", "Core-shell"),
+    ("strain", "Strain"),
+    ("lattice", "Lattice"),
+];
+
 impl Tray {
     /// Draws the tray.
     pub fn ui(
@@ -37,48 +46,13 @@ impl Tray {
         // Without this the panel would shrink to its content, a little every frame.
         ui.set_min_height(ui.available_height());
         let open = state.view.plot.as_str();
-        ui.horizontal_wrapped(|ui| {
-            for (id, name, _) in TABS {
-                let there =
-                    figures.find(id).is_some() && (id != "r1" || !state.live.iterations.is_empty());
-                let text = if there {
-                    RichText::new(name)
-                } else {
-                    RichText::new(name).weak()
-                };
-                tab(ui, open, id, text, actions);
-            }
-            // Plots that only some analyses have.
-            for figure in figures.all() {
-                if TABS.iter().all(|(id, ..)| *id != figure.id) {
-                    tab(ui, open, &figure.id, RichText::new(&figure.title), actions);
-                }
-            }
-            let edits = state.workspace.edits.entries().len();
-            let text = match edits {
-                0 => "Edits".to_owned(),
-                n => format!("Edits {n}"),
-            };
-            tab(ui, open, "edits", RichText::new(text), actions);
-            tab(ui, open, "log", RichText::new("Log"), actions);
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if figures.find(open).is_some()
-                    && ui
-                        .button("Export…")
-                        .on_hover_text("Write this figure as SVG, PNG or CSV")
-                        .clicked()
-                {
-                    actions.push(Action::ExportFigure(open.to_owned()));
-                }
-                if !state.view.brushed.is_empty()
-                    && ui
-                        .button(format!("{} atoms lit", state.view.brushed.len()))
-                        .on_hover_text("Put the light out")
-                        .clicked()
-                {
-                    actions.push(Action::Brush(Vec::new()));
-                }
-            });
+        // What acts on the plot keeps its place at the right; the tabs take the rest, in two rows if they must.
+        let row = egui::Layout::right_to_left(egui::Align::TOP);
+        let height = ui.spacing().interact_size.y;
+        ui.allocate_ui_with_layout(egui::vec2(ui.available_width(), height), row, |ui| {
+            tools_ui(ui, state, figures, open, actions);
+            let tabs = egui::Layout::left_to_right(egui::Align::TOP).with_main_wrap(true);
+            ui.with_layout(tabs, |ui| tabs_ui(ui, state, figures, open, actions));
         });
         ui.separator();
         match open {
@@ -97,6 +71,66 @@ impl Tray {
                 }
             },
         }
+    }
+}
+
+fn tabs_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    figures: &FigureCache,
+    open: &str,
+    actions: &mut Actions,
+) {
+    for (id, name, _) in TABS {
+        let there = figures.find(id).is_some() && (id != "r1" || !state.live.iterations.is_empty());
+        let text = if there {
+            RichText::new(name)
+        } else {
+            RichText::new(name).weak()
+        };
+        tab(ui, open, id, text, actions);
+    }
+    // Plots that only some models have.
+    for figure in figures.all() {
+        if TABS.iter().all(|(id, ..)| *id != figure.id) {
+            let name = SHORT
+                .iter()
+                .find(|(id, _)| *id == figure.id)
+                .map_or(figure.title.as_str(), |(_, name)| name);
+            tab(ui, open, &figure.id, RichText::new(name), actions);
+        }
+    }
+    let edits = state.workspace.edits.entries().len();
+    let text = match edits {
+        0 => "Edits".to_owned(),
+        n => format!("Edits {n}"),
+    };
+    tab(ui, open, "edits", RichText::new(text), actions);
+    tab(ui, open, "log", RichText::new("Log"), actions);
+}
+
+fn tools_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    figures: &FigureCache,
+    open: &str,
+    actions: &mut Actions,
+) {
+    if figures.find(open).is_some()
+        && ui
+            .button("Export…")
+            .on_hover_text("Write this figure as SVG, PNG or CSV")
+            .clicked()
+    {
+        actions.push(Action::ExportFigure(open.to_owned()));
+    }
+    if !state.view.brushed.is_empty()
+        && ui
+            .button(format!("{} atoms lit", state.view.brushed.len()))
+            .on_hover_text("Put the light out")
+            .clicked()
+    {
+        actions.push(Action::Brush(Vec::new()));
     }
 }
 
