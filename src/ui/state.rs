@@ -371,6 +371,26 @@ impl AppState {
             .or(self.workspace.volume.as_ref())
     }
 
+    /// The middle of a model that has neither volume nor series; the origin otherwise, where these have theirs.
+    #[must_use]
+    pub fn middle_of_model(&self) -> [f64; 3] {
+        let workspace = &self.workspace;
+        let alone = self.shown_volume().is_none() && workspace.series.is_none();
+        let Some(atoms) = workspace
+            .atoms
+            .as_ref()
+            .filter(|atoms| alone && !atoms.is_empty())
+        else {
+            return [0.0; 3];
+        };
+        std::array::from_fn(|axis| {
+            let along = || atoms.positions.iter().map(|p| p[axis]);
+            let low = along().fold(f64::INFINITY, f64::min);
+            let high = along().fold(f64::NEG_INFINITY, f64::max);
+            (low + high) / 2.0
+        })
+    }
+
     /// Whether nothing is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -501,12 +521,17 @@ impl AppState {
                     _ => {}
                 }
                 let opened = matches!(other, JobOutput::Opened { .. });
+                let read = opened || matches!(other, JobOutput::Merged { .. });
                 let notes = crate::jobs::accept(&mut self.workspace, other);
                 for note in notes {
                     self.say(Severity::Info, note);
                 }
                 if opened && let Some(path) = self.workspace.path.clone() {
                     self.remember(path);
+                }
+                let middle = self.middle_of_model();
+                if read && middle != [0.0; 3] {
+                    self.view.crosshair = middle;
                 }
                 if opened && let Some(run) = &self.workspace.reconstructed {
                     self.live.iterations.clone_from(&run.iterations);

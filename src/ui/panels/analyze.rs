@@ -302,14 +302,20 @@ fn value_ui(ui: &mut Ui, key: &str, value: &serde_json::Value, inherited: &str, 
                 .collect();
             if let Some(text) = statistic {
                 fact(ui, &name, text);
-            } else if depth == 0 && !parts.is_empty() {
+            } else if !parts.is_empty() {
                 ui.add_space(2.0);
-                ui.strong(name);
-            }
-            if depth < 2 {
-                for (key, value) in parts {
-                    value_ui(ui, key, value, unit, depth + 1);
+                if depth == 0 {
+                    ui.strong(name);
+                } else {
+                    ui.weak(name);
                 }
+            }
+            if depth < 3 {
+                ui.indent(key, |ui| {
+                    for (key, value) in parts {
+                        value_ui(ui, key, value, unit, depth + 1);
+                    }
+                });
             }
         }
         _ => {}

@@ -23,6 +23,8 @@ pub struct VolumeView {
     rotation: Quat,
     zoom: f32,
     pan: [f32; 2],
+    /// What it turns about, Å.
+    pivot: Vec3,
     texture: Picture<Arc<Volume>, Arc<VolumeTexture>>,
     instances: Option<(u64, Arc<Vec<Instance>>)>,
     /// Whether the window has a GPU device to draw with.
@@ -35,6 +37,7 @@ impl Default for VolumeView {
             rotation: Quat::from_rotation_x(-1.1) * Quat::from_rotation_z(0.5),
             zoom: 1.0,
             pan: [0.0; 2],
+            pivot: Vec3::ZERO,
             texture: Picture::default(),
             instances: None,
             gpu: false,
@@ -90,7 +93,7 @@ impl VolumeView {
         let response = ui.allocate_rect(rect, Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "3D view"));
         ui.painter().rect_filled(rect, 0.0, theme::PICTURE);
-        let Some(radius) = extent(state) else {
+        let Some((pivot, radius)) = extent(state) else {
             canvas::label(
                 ui,
                 rect,
@@ -105,6 +108,7 @@ impl VolumeView {
             canvas::label(ui, rect, rect.center(), Align2::CENTER_CENTER, text);
             return;
         }
+        self.pivot = pivot;
         self.navigate(ui, &response, rect, radius);
         let scale = rect.width().min(rect.height()) / (2.0 * radius) * self.zoom;
         self.update_instances(state, colors);
@@ -223,7 +227,8 @@ impl VolumeView {
         texture: Option<Arc<VolumeTexture>>,
     ) -> Draw {
         let rows = glam::Mat3::from_quat(self.rotation).transpose();
-        let middle = self.rotation.inverse() * Vec3::new(-self.pan[0], -self.pan[1], 0.0);
+        let panned = Vec3::new(-self.pan[0], -self.pan[1], 0.0);
+        let middle = self.pivot + self.rotation.inverse() * panned;
         let row = |row: Vec3, w: f32| [row.x, row.y, row.z, w];
         let far = 1.0e6;
         let (mut clip_low, mut clip_high) = ([-far; 4], [far; 4]);
@@ -270,7 +275,7 @@ impl VolumeView {
     }
 
     fn project(&self, rect: Rect, scale: f32, point: [f64; 3]) -> (Pos2, f32) {
-        let seen = self.rotation * Vec3::from(point.map(|v| v as f32));
+        let seen = self.rotation * (Vec3::from(point.map(|v| v as f32)) - self.pivot);
         let at = rect.center()
             + vec2(
                 (seen.x + self.pan[0]) * scale,
@@ -365,7 +370,9 @@ fn shown(state: &AppState) -> Option<&Arc<Volume>> {
 }
 
 /// Radius (Å) of what there is to see.
-fn extent(state: &AppState) -> Option<f32> {
+/// What the view turns about and how far from it anything is, Å. A model without a volume may lie anywhere.
+fn extent(state: &AppState) -> Option<(Vec3, f32)> {
+    let pivot = state.middle_of_model();
     if let Some(atoms) = state
         .workspace
         .atoms
@@ -375,12 +382,13 @@ fn extent(state: &AppState) -> Option<f32> {
         let far = atoms
             .positions
             .iter()
-            .map(|p| p.iter().map(|v| v * v).sum::<f64>());
-        return Some((far.fold(1.0, f64::max).sqrt() + 3.0) as f32);
+            .map(|p| crate::model::geometry::distance(*p, pivot));
+        let radius = far.fold(1.0, f64::max) + 3.0;
+        return Some((Vec3::from(pivot.map(|x| x as f32)), radius as f32));
     }
     let volume = state.shown_volume()?;
     let edge = volume.size().iter().max().copied().unwrap_or(1) as f64 * volume.pixel_size;
-    Some((0.7 * edge) as f32)
+    Some((Vec3::ZERO, (0.7 * edge) as f32))
 }
 
 fn caption(ui: &Ui, rect: Rect, state: &AppState) {
