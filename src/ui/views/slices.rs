@@ -65,6 +65,8 @@ enum Drag {
 #[derive(Default)]
 pub struct SliceView {
     camera: Camera,
+    /// What the camera looks at when nothing was moved, Å.
+    middle: [f64; 2],
     picture: Picture<Request, Range>,
     drag: Option<Drag>,
 }
@@ -103,6 +105,12 @@ impl SliceView {
             return;
         };
         let extent = [high[0] - low[0], high[1] - low[1]];
+        let middle = state.middle_of_model();
+        let middle = [middle[axes[0]], middle[axes[1]]];
+        if middle != self.middle {
+            self.camera.center = middle;
+            self.middle = middle;
+        }
         let viewport = Viewport::new(rect, &self.camera, extent);
         self.draw_density(ui, kind, axes, state, &viewport, (low, high));
         let plane = Plane {
@@ -260,7 +268,10 @@ impl SliceView {
             self.end_drag(ui, plane, state, response, actions);
         }
         if response.double_clicked() {
-            self.camera = Camera::default();
+            self.camera = Camera {
+                center: self.middle,
+                ..Camera::default()
+            };
         } else if response.clicked_by(PointerButton::Primary)
             && let Some(at) = response.interact_pointer_pos()
         {
