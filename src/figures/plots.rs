@@ -5,7 +5,7 @@ use crate::analyze::oxidation::VOID_CLASSES;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
 use crate::project::Workspace;
-use crate::reconstruct::Iteration;
+use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::{Traced, Verdict};
 
 /// Q̄4 and Q̄6 of the ideal lattices (averaged local bond order, Lechner & Dellago, J. Chem. Phys. 129, 114707
@@ -67,6 +67,54 @@ pub fn r1_figure(iterations: &[Iteration]) -> Figure {
         y: AxisLabel::new("R1", ""),
         layers,
         note,
+        ..Figure::default()
+    }
+}
+
+/// Corrections of every tilt so far: shifts, and angles where they were free.
+#[must_use]
+pub fn geometry_figure(round: &GeometryRound) -> Figure {
+    let line = |name: &str, ink, dashed, points: Vec<[f64; 2]>| Layer::Line {
+        name: name.to_owned(),
+        points,
+        ink,
+        dashed,
+    };
+    let along = |axis: usize| {
+        let shifts = round.shifts_px.iter().enumerate();
+        shifts
+            .map(|(tilt, s)| [tilt as f64 + 1.0, s[axis]])
+            .collect()
+    };
+    let mut layers = vec![
+        line("shift x (px)", Ink::Primary, false, along(0)),
+        line("shift y (px)", Ink::Secondary, false, along(1)),
+    ];
+    if round.with_angles {
+        let turned = |axis: usize| {
+            let angles = round.angle_corrections_deg.iter().enumerate();
+            angles
+                .map(|(tilt, a)| [tilt as f64 + 1.0, a[axis]])
+                .collect()
+        };
+        for (axis, name, ink) in [
+            (0, "φ (°)", Ink::Tertiary),
+            (1, "θ (°)", Ink::Accent),
+            (2, "ψ (°)", Ink::Muted),
+        ] {
+            layers.push(line(name, ink, true, turned(axis)));
+        }
+    }
+    Figure {
+        id: "geometry".to_owned(),
+        title: "Geometry".to_owned(),
+        x: AxisLabel::new("Tilt that takes part", ""),
+        y: AxisLabel::new("Correction", "px, °"),
+        layers,
+        note: format!(
+            "round {}: R1 {:.4}, next step {:.3} px at the object's radius",
+            round.number, round.r1, round.step_px
+        ),
         ..Figure::default()
     }
 }

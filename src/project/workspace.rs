@@ -6,7 +6,7 @@ use super::pipeline::Stage;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
 pub use crate::preprocess::PrepareParams;
-use crate::reconstruct::{ReconstructParams, Reconstructed};
+use crate::reconstruct::{GeometryParams, ReconstructParams, Reconstructed};
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub struct Sources {
 pub struct Parameters {
     /// Background and alignment.
     pub prepare: PrepareParams,
+    /// Refinement of shifts and angles.
+    pub geometry: GeometryParams,
     /// RESIRE.
     pub reconstruct: ReconstructParams,
     /// Tracing.
@@ -50,6 +52,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             prepare: PrepareParams::default(),
+            geometry: GeometryParams::default(),
             reconstruct: ReconstructParams::default(),
             trace: TraceParams::default(),
             refine: RefineParams::default(),

@@ -8,7 +8,7 @@ use crate::model::{AtomId, EulerAngles};
 use crate::monitor::Stopped;
 use crate::project::Stage;
 use crate::project::workspace::PrepareParams;
-use crate::reconstruct::ReconstructParams;
+use crate::reconstruct::{GeometryParams, ReconstructParams};
 use crate::trace::TraceParams;
 use crate::trace::refine::RefineParams;
 use std::path::PathBuf;
@@ -48,6 +48,10 @@ pub enum Action {
     SetRefine(RefineParams),
     /// Whether refinement also adds and removes atoms.
     SetComplete(bool),
+    /// Refine shifts and angles of the tilts.
+    RefineGeometry,
+    /// Parameters of that refinement.
+    SetGeometry(GeometryParams),
     /// Refine the model against the tilts.
     Refine,
     /// Rank the doubtful places of the model by what the tilts say.

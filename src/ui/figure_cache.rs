@@ -12,6 +12,7 @@ struct Key {
     threshold: Option<f64>,
     analyzed: usize,
     boo_threshold: f64,
+    geometry: Option<(usize, f64)>,
 }
 
 /// The figures there are, in the order of the tray.
@@ -42,11 +43,16 @@ impl FigureCache {
             threshold,
             analyzed: identity(workspace.analyzed.as_ref()),
             boo_threshold: analyze.boo_threshold,
+            geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
         };
-        if key.iterations != self.key.iterations || self.run.is_empty() {
+        let stale = key.iterations != self.key.iterations || key.geometry != self.key.geometry;
+        if stale || self.run.is_empty() {
             self.run = vec![plots::r1_figure(iterations)];
             if let Some(last) = iterations.last() {
                 self.run.push(plots::r_per_tilt_figure(&last.r1_per_tilt));
+            }
+            if let Some(round) = &state.live.geometry {
+                self.run.push(plots::geometry_figure(round));
             }
         }
         if (key.traced, key.threshold) != (self.key.traced, self.key.threshold) {

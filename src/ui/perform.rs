@@ -193,6 +193,20 @@ impl App {
                     .state
                     .toast(Severity::Warning, format!("Refine: {why}")),
             },
+            Action::RefineGeometry => match super::commands::can_run(&self.state, Stage::Prepare) {
+                Ok(()) => {
+                    if let Some(series) = self.state.workspace.best_series() {
+                        let job = Job::RefineGeometry {
+                            series: Arc::clone(series),
+                            params: self.state.workspace.project.parameters.geometry.clone(),
+                        };
+                        self.submit(job);
+                    }
+                }
+                Err(why) => self
+                    .state
+                    .toast(Severity::Warning, format!("Refine geometry: {why}")),
+            },
             Action::AskTilts => self.ask_tilts(),
             Action::Resume => match resume_job(&self.state) {
                 Ok(job) => self.submit(job),
@@ -238,6 +252,7 @@ impl App {
             Action::SetReconstruct(params) => parameters.reconstruct = params,
             Action::SetTrace(params) => parameters.trace = params,
             Action::SetRefine(params) => parameters.refine = params,
+            Action::SetGeometry(params) => parameters.geometry = params,
             Action::SetComplete(complete) => parameters.complete = complete,
             Action::SetAnalyze(params) => {
                 parameters.analyze = params;

@@ -4,7 +4,7 @@
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
 use crate::model::{AtomId, Volume};
 use crate::project::{Stage, Workspace};
-use crate::reconstruct::Iteration;
+use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -257,6 +257,8 @@ pub struct LogLine {
 pub struct LiveRun {
     /// Iterations so far.
     pub iterations: Vec<Iteration>,
+    /// Newest round of the geometry refinement.
+    pub geometry: Option<GeometryRound>,
     /// Newest volume.
     pub snapshot: Option<Arc<Volume>>,
 }
@@ -447,7 +449,10 @@ impl AppState {
             }
             JobEvent::Phase { name, .. } => {
                 if name == "Reconstruct" {
-                    self.live = LiveRun::default();
+                    self.live = LiveRun {
+                        geometry: self.live.geometry.take(),
+                        ..LiveRun::default()
+                    };
                 }
                 if let Some(job) = &mut self.job {
                     job.phase = name;
@@ -508,6 +513,7 @@ impl AppState {
                 self.say(Severity::Info, text);
                 self.evidence = Some(Evidence { doubts, atoms });
             }
+            JobOutput::GeometryRound(round) => self.live.geometry = Some(*round),
             JobOutput::Exported(path) => {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }

@@ -435,6 +435,15 @@ pub static COMMANDS: &[Command] = &[
     ),
     command!(
         Run,
+        "refine_geometry",
+        "Refine geometry",
+        "Refine every tilt's shift and angles against short reconstructions of the others until nothing improves",
+        [],
+        |s| can_run(s, Stage::Prepare),
+        |_| Action::RefineGeometry
+    ),
+    command!(
+        Run,
         "reconstruct",
         "Reconstruct",
         "Run RESIRE on the tilt series",

@@ -181,6 +181,9 @@ pub fn run_row(ui: &mut Ui, state: &AppState, stage: Stage, done: bool, actions:
 /// The stage a running job is in: its own, or the one its current phase is named after.
 #[must_use]
 pub fn running_stage(phase: &str, title: &str) -> Option<Stage> {
+    if title == "Refine geometry" {
+        return Some(Stage::Prepare);
+    }
     // Refinement makes the traced atoms better.
     if phase == "Refine" || title == "Refine" {
         return Some(Stage::Trace);

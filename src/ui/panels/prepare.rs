@@ -1,14 +1,16 @@
 //! Background and alignment.
 
 use super::form::Form;
-use super::{fact, run_row, section};
+use super::{command_button, fact, run_row, section};
 use crate::preprocess::PrepareParams;
 use crate::project::Stage;
+use crate::reconstruct::GeometryParams;
 use crate::ui::actions::{Action, Actions};
 use crate::ui::state::AppState;
 use eframe::egui::Ui;
 use std::sync::LazyLock;
 
+static GEOMETRY: LazyLock<Form<GeometryParams>> = LazyLock::new(|| Form::without(&[]));
 static FORM: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::without(&[]));
 
 /// Draws the panel.
@@ -44,4 +46,23 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         workspace.prepared.is_some(),
         actions,
     );
+    geometry_ui(ui, state, actions);
+}
+
+fn geometry_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    section(ui, "Geometry");
+    ui.label(
+        "Moves every image and turns every angle to where short reconstructions of all tilts agree best. \
+         The series it makes takes the prepared one's place.",
+    );
+    let mut params = state.workspace.project.parameters.geometry.clone();
+    if GEOMETRY.ui(ui, &mut params) {
+        actions.push(Action::SetGeometry(params));
+    }
+    command_button(ui, state, actions, "refine_geometry");
+    if let Some(round) = &state.live.geometry {
+        fact(ui, "Rounds", round.number.to_string());
+        fact(ui, "R1", format!("{:.4}", round.r1));
+        fact(ui, "Last step", format!("{:.3} px", round.step_px));
+    }
 }
