@@ -188,7 +188,7 @@ impl Window {
         let tilts = app.state.workspace.series.as_ref().map_or(1, |s| s.len());
         let crosshair = [10.0 * phase.sin(), 10.0 * phase.cos(), 5.0 * phase.sin()];
         app.perform(&self.ctx, Action::MoveCrosshair(crosshair));
-        if self.number % 5 == 0 {
+        if self.number.is_multiple_of(5) {
             let tilt = self.number / 5 % tilts;
             app.perform(&self.ctx, Action::ShowTilt(tilt));
         }

@@ -53,7 +53,7 @@ fn crystal(n: usize) -> Array2<f64> {
     for i in -60..=60 {
         for j in -60..=60 {
             for o in [0.0, 0.5] {
-                let (u, v) = ((f64::from(i) + o) * 6.0, (f64::from(j) + o) * 4.2426);
+                let (u, v) = ((f64::from(i) + o) * 6.0, (f64::from(j) + o) * 4.25);
                 let (x, y) = (u * cos - v * sin, u * sin + v * cos);
                 let r2 = (x * x + y * y) / (radius * radius);
                 if r2 < 1.0 {

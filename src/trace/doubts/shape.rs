@@ -176,25 +176,25 @@ pub(super) fn ask_columns(known: &Known, places: &mut [Place]) {
         }
         _ => {}
     }
-    if let Some(values) = column("sigma_A") {
-        if let Some([usual, spread]) = usual(values.iter().copied()) {
-            tails(atoms, values, DoubtKind::Broad, |v| {
-                // Against any width up to twice the usual one.
-                let ratio = upper_tail(v, usual, spread, usual);
-                let text = format!("a maximum of width {v:.2} Å, usually {usual:.2} ± {spread:.2}");
-                (ratio.min(MOST_SLIGHT), text)
-            });
-        }
+    if let Some(values) = column("sigma_A")
+        && let Some([usual, spread]) = usual(values.iter().copied())
+    {
+        tails(atoms, values, DoubtKind::Broad, |v| {
+            // Against any width up to twice the usual one.
+            let ratio = upper_tail(v, usual, spread, usual);
+            let text = format!("a maximum of width {v:.2} Å, usually {usual:.2} ± {spread:.2}");
+            (ratio.min(MOST_SLIGHT), text)
+        });
     }
-    if let Some(values) = column("shift_A") {
-        if let Some([usual, spread]) = usual(values.iter().copied()) {
-            let range = 0.5 * known.spacing;
-            tails(atoms, values, DoubtKind::FarMoved, |v| {
-                let ratio = upper_tail(v, usual, spread, range);
-                let text = format!("refinement moved it by {v:.2} Å, others by {usual:.2}");
-                (ratio.min(MOST_SLIGHT), text)
-            });
-        }
+    if let Some(values) = column("shift_A")
+        && let Some([usual, spread]) = usual(values.iter().copied())
+    {
+        let range = 0.5 * known.spacing;
+        tails(atoms, values, DoubtKind::FarMoved, |v| {
+            let ratio = upper_tail(v, usual, spread, range);
+            let text = format!("refinement moved it by {v:.2} Å, others by {usual:.2}");
+            (ratio.min(MOST_SLIGHT), text)
+        });
     }
 }
 
@@ -314,7 +314,7 @@ fn habits(firm: &[usize], surroundings: &[(Option<(usize, f64)>, usize)]) -> Opt
     // A perfect lattice has no spread at all: a hundredth of the distance then.
     let known: Vec<f64> = distances.collect();
     let middle = crate::trace::refine::fit::median(known.clone());
-    if !(middle > 0.0) {
+    if middle.is_nan() || middle <= 0.0 {
         return None;
     }
     let spread = usual(known).map_or(0.0, |[_, spread]| spread);
