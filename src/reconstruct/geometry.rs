@@ -10,7 +10,7 @@
 //! Images are compared under a low-pass at the frequency up to which central slices overlap, 1/(D Δθ) for an object
 //! of diameter D (Crowther, DeRosier & Klug 1970): beyond it the reconstruction follows each tilt, whatever its
 //! place. What no data tells – the object's own place, orientation and brightness – is held by keeping the mean
-//! correction zero. R is that of the low-passed images: of the noise, a reconstruction takes up more or less as the
+//! correction zero, and the scale of the tilt is held with it, which the data tell too weakly. R is that of the low-passed images: of the noise, a reconstruction takes up more or less as the
 //! geometry happens to interpolate it, which would hide what the correction gains.
 
 mod level;
