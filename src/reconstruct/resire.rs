@@ -1,8 +1,9 @@
 //! The iterations: projected gradient steps, plain or with momentum.
 
 use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed};
-use crate::model::{TiltSeries, Volume};
+use crate::model::{EulerAngles, TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
+use crate::projection::Operator;
 use crate::projection::linear::{LinearProjector, WorkImages, WorkVolume, vector_name};
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 /// RESIRE as a stepper: the loop stays outside, so pausing, watching and resuming cost nothing.
 pub struct Resire {
-    projector: LinearProjector,
+    projector: Operator,
     params: ReconstructParams,
     pixel_size: f64,
     /// Measured images in working layout.
@@ -51,7 +52,7 @@ impl Resire {
         let pixel_size = super::check(&used, params)?;
         let [x, y] = used.image_size();
         let size = super::volume_size(&used, params);
-        let projector = LinearProjector::new(size, [x, y], &used.angles);
+        let projector = operator(size, [x, y], &used.angles);
         let measured = projector.load_images(&used.images.view());
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
@@ -123,7 +124,7 @@ impl Resire {
             });
         }
         // One tilt axis or several: the working layout may be another.
-        let projector = LinearProjector::new(size, [x, y], &used.angles);
+        let projector = operator(size, [x, y], &used.angles);
         let carry = |work: &WorkVolume| projector.load_volume(&self.projector.store_volume(work));
         self.ahead = self.ahead.as_ref().map(carry);
         if let Some(support) = &self.support {
@@ -326,6 +327,11 @@ impl Resire {
             seconds: self.started.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// The projector asked for.
+fn operator(volume: [usize; 3], image: [usize; 2], angles: &[EulerAngles]) -> Operator {
+    Operator::Linear(LinearProjector::new(volume, image, angles))
 }
 
 /// `Σ|b|` of each tilt.

@@ -1,0 +1,129 @@
+//! The projector of the iterations, whichever it is: forward projection, its transpose, and the working layout of
+//! volume and images, which is the projector's own.
+
+use super::layout::{WorkImages, WorkVolume};
+use super::linear::{LinearProjector, Misfit};
+use crate::monitor::{Monitor, Stopped};
+use ndarray::{Array3, ArrayView3};
+
+/// A projector of any kind.
+pub enum Operator {
+    /// Line integrals in real space.
+    Linear(LinearProjector),
+}
+
+/// Calls the same method of whichever projector it is.
+macro_rules! either {
+    ($operator:expr, $projector:ident => $call:expr) => {
+        match $operator {
+            Operator::Linear($projector) => $call,
+        }
+    };
+}
+
+impl Operator {
+    /// Number of tilts.
+    #[must_use]
+    pub fn tilts(&self) -> usize {
+        either!(self, p => p.tilts())
+    }
+
+    /// A volume of zeros in working layout.
+    #[must_use]
+    pub fn new_volume(&self) -> WorkVolume {
+        either!(self, p => p.new_volume())
+    }
+
+    /// A volume of ones in working layout.
+    #[must_use]
+    pub fn ones(&self) -> WorkVolume {
+        either!(self, p => p.ones())
+    }
+
+    /// Images of zeros in working layout.
+    #[must_use]
+    pub fn new_images(&self) -> WorkImages {
+        either!(self, p => p.new_images())
+    }
+
+    /// Brings a volume `(x, y, z)` to working layout.
+    #[must_use]
+    pub fn load_volume(&self, data: &Array3<f32>) -> WorkVolume {
+        either!(self, p => p.load_volume(data))
+    }
+
+    /// Brings a volume back to `(x, y, z)`.
+    #[must_use]
+    pub fn store_volume(&self, work: &WorkVolume) -> Array3<f32> {
+        either!(self, p => p.store_volume(work))
+    }
+
+    /// Brings images `(tilt, x, y)` to working layout.
+    #[must_use]
+    pub fn load_images(&self, data: &ArrayView3<f32>) -> WorkImages {
+        either!(self, p => p.load_images(data))
+    }
+
+    /// Brings images back to `(tilt, x, y)`.
+    #[must_use]
+    pub fn store_images(&self, work: &WorkImages) -> Array3<f32> {
+        either!(self, p => p.store_images(work))
+    }
+
+    /// Forward projection; overwrites `images`.
+    ///
+    /// # Errors
+    /// A stop.
+    pub fn forward(
+        &self,
+        volume: &WorkVolume,
+        images: &mut WorkImages,
+        monitor: &Monitor,
+    ) -> Result<(), Stopped> {
+        either!(self, p => p.forward(volume, images, monitor))
+    }
+
+    /// Transpose of [`Self::forward`]: overwrites `volume` with the sum over tilts.
+    ///
+    /// # Errors
+    /// A stop.
+    pub fn adjoint(
+        &self,
+        images: &WorkImages,
+        volume: &mut WorkVolume,
+        monitor: &Monitor,
+    ) -> Result<(), Stopped> {
+        either!(self, p => p.adjoint(images, volume, monitor))
+    }
+
+    /// As [`Self::adjoint`], but `take(at, voxels, sum)` says what becomes of the voxels that begin at place `at` of
+    /// the working order. What was taken cannot be given back: a stop that keeps is left to whoever checks next.
+    ///
+    /// # Errors
+    /// That the work is abandoned; the volume is then of no use.
+    pub fn adjoint_into(
+        &self,
+        images: &WorkImages,
+        volume: &mut WorkVolume,
+        monitor: &Monitor,
+        take: impl Fn(usize, &mut [f32], &[f32]) + Sync,
+    ) -> Result<(), Stopped> {
+        either!(self, p => p.adjoint_into(images, volume, monitor, take))
+    }
+
+    /// Subtracts `measured` from `images` and says how far they were apart, tilt by tilt; then zeroes the tilts that
+    /// are not `fitted`.
+    pub fn subtract(
+        &self,
+        images: &mut WorkImages,
+        measured: &WorkImages,
+        fitted: &[bool],
+    ) -> Vec<Misfit> {
+        either!(self, p => p.subtract(images, measured, fitted))
+    }
+
+    /// Zeroes the images of the tilts that are not `kept`.
+    pub fn keep(&self, images: &mut WorkImages, kept: &[bool]) {
+        either!(self, p => p.keep(images, kept))
+    }
+}
