@@ -5,6 +5,8 @@
 //! (Pham et al., Sci. Rep. 13, 5624 (2023)).
 
 pub mod geometry;
+mod on_cpu;
+mod problem;
 pub mod resire;
 
 pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
