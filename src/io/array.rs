@@ -1,7 +1,10 @@
 //! Numbers as files hold them: a type, a byte order, an index order, and conversion to what the program computes with.
 
+use super::acquisition::Acquisition;
 use super::error::Fault;
+use super::hdf5::Dataset;
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
+use std::borrow::Cow;
 
 /// Types of stored numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +99,30 @@ pub(crate) fn half_to_f64(bits: u16) -> f64 {
     }
 }
 
+/// Where an array's bytes are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stored {
+    /// Read already.
+    Here(Vec<u8>),
+    /// Still in the file: one of many data sets, of which usually one is wanted.
+    InFile(Dataset),
+}
+
+impl From<Vec<u8>> for Stored {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Here(bytes)
+    }
+}
+
+impl Stored {
+    fn fetch(&self) -> Result<Cow<'_, [u8]>, Fault> {
+        match self {
+            Self::Here(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::InFile(dataset) => dataset.read().map(Cow::Owned),
+        }
+    }
+}
+
 /// One array as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RawArray {
@@ -105,7 +132,9 @@ pub(crate) struct RawArray {
     pub fortran: bool,
     pub number: NumberType,
     pub big_endian: bool,
-    pub bytes: Vec<u8>,
+    pub bytes: Stored,
+    /// What the instrument noted about it.
+    pub acquisition: Acquisition,
     /// Type shown to the user (MATLAB's class may differ from the storage type).
     pub class: &'static str,
 }
@@ -133,10 +162,10 @@ pub fn shape_text(shape: &[usize]) -> String {
 
 impl RawArray {
     /// All numbers in storage order.
-    fn decode<T: Number>(&self) -> Vec<T> {
+    fn decode<T: Number>(&self, bytes: &[u8]) -> Vec<T> {
         macro_rules! read {
             ($type:ty, $convert:expr) => {
-                self.bytes
+                bytes
                     .chunks_exact(size_of::<$type>())
                     .map(|chunk| {
                         let chunk = chunk.try_into().expect("chunks_exact gives exact chunks");
@@ -152,8 +181,7 @@ impl RawArray {
         }
         #[allow(clippy::cast_precision_loss)] // 64-bit integers beyond 2^53 are no image counts
         match self.number {
-            NumberType::Bool => self
-                .bytes
+            NumberType::Bool => bytes
                 .iter()
                 .map(|&b| T::from_f64(f64::from(u8::from(b != 0))))
                 .collect(),
@@ -174,18 +202,22 @@ impl RawArray {
     /// The array, indexed as its file names the axes (not transposed).
     pub(crate) fn to_array<T: Number>(&self) -> Result<ArrayD<T>, Fault> {
         let shape = IxDyn(&self.shape).set_f(self.fortran);
-        ArrayD::from_shape_vec(shape, self.decode()).map_err(|_| Fault::Truncated {
+        let bytes = self.bytes.fetch()?;
+        ArrayD::from_shape_vec(shape, self.decode(&bytes)).map_err(|_| Fault::Truncated {
             expected: element_count(&self.shape).unwrap_or(usize::MAX) as u64
                 * self.number.size() as u64,
-            found: self.bytes.len() as u64,
+            found: bytes.len() as u64,
         })
     }
 
     /// The only number, if there is exactly one.
     pub(crate) fn scalar(&self) -> Option<f64> {
-        (element_count(&self.shape) == Ok(1))
-            .then(|| self.decode::<f64>().first().copied())
-            .flatten()
+        if element_count(&self.shape) != Ok(1) {
+            return None;
+        }
+        self.decode::<f64>(&self.bytes.fetch().ok()?)
+            .first()
+            .copied()
     }
 }
 
@@ -216,7 +248,8 @@ mod tests {
             fortran: true,
             number: NumberType::I16,
             big_endian: true,
-            bytes: vec![0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0xff, 0xff],
+            bytes: vec![0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0xff, 0xff].into(),
+            acquisition: Acquisition::default(),
             class: "int16",
         };
         let array = raw.to_array::<f32>().unwrap();
@@ -224,7 +257,7 @@ mod tests {
             (array[[1, 0]], array[[0, 1]], array[[1, 2]]),
             (2.0, 3.0, -1.0)
         );
-        raw.bytes.pop();
+        raw.bytes = vec![0; 11].into();
         assert!(raw.to_array::<f32>().is_err());
     }
 }

@@ -1,16 +1,17 @@
 //! One door to all array formats: what is in a file, and one array of it.
 
+use super::acquisition::Acquisition;
 use super::array::{RawArray, shape_text};
 use super::error::{Fault, IoError, label};
 use super::matlab::Variable;
-use super::{matlab, mrc, numpy, tiff_stack};
+use super::{digital_micrograph, hdf5, matlab, mrc, numpy, tia, tiff_stack};
 use ndarray::ArrayD;
 use std::path::{Path, PathBuf};
 
 /// Format of an array file; it decides which index is which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `.mat`, level 5.
+    /// `.mat`, level 5 and 7.3.
     Matlab,
     /// `.npy` or `.npz`.
     Numpy,
@@ -18,6 +19,12 @@ pub enum Format {
     Mrc,
     /// TIFF: arrays are `(page, row, column)`.
     Tiff,
+    /// HDF5 and EMD: arrays as in NumPy, unless the file names its axes.
+    Hdf5,
+    /// `.dm3`, `.dm4`: arrays are `(section, row, column)`.
+    DigitalMicrograph,
+    /// `.ser`: arrays are `(section, row, column)`.
+    Tia,
 }
 
 impl Format {
@@ -25,8 +32,8 @@ impl Format {
     #[must_use]
     pub fn stack_axes(self) -> &'static str {
         match self {
-            Self::Matlab | Self::Numpy => "xyt",
-            Self::Mrc | Self::Tiff => "tyx",
+            Self::Matlab | Self::Numpy | Self::Hdf5 => "xyt",
+            Self::Mrc | Self::Tiff | Self::DigitalMicrograph | Self::Tia => "tyx",
         }
     }
 
@@ -39,13 +46,26 @@ impl Format {
             "npy" | "npz" => Self::Numpy,
             "mrc" | "mrcs" | "st" | "ali" | "preali" | "rec" | "map" | "ccp4" => Self::Mrc,
             "tif" | "tiff" => Self::Tiff,
+            "h5" | "hdf5" | "hdf" | "he5" | "emd" => Self::Hdf5,
+            "dm3" | "dm4" => Self::DigitalMicrograph,
+            "ser" => Self::Tia,
             _ => return None,
         })
+    }
+
+    /// Whether one file can hold many named arrays, angles among them.
+    pub(crate) fn has_names(self) -> bool {
+        matches!(self, Self::Matlab | Self::Numpy | Self::Hdf5)
+    }
+
+    /// Whether angles may be in such a file: as an array, or in the instrument's notes.
+    pub(crate) fn may_hold_angles(self) -> bool {
+        self.has_names() || matches!(self, Self::DigitalMicrograph | Self::Tia)
     }
 }
 
 /// One entry of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ArrayInfo {
     /// Variable's name; empty when the file holds a single nameless array.
     pub name: String,
@@ -55,7 +75,12 @@ pub struct ArrayInfo {
     pub dtype: String,
     /// Whether it can be read.
     pub readable: bool,
+    /// What the instrument noted about it.
+    pub acquisition: Acquisition,
 }
+
+/// An entry that cannot be read, and why, where that is more than its kind.
+pub(crate) type Unread = (ArrayInfo, Option<Fault>);
 
 impl ArrayInfo {
     /// `Proj_sub (131 × 61 × 46 single)`.
@@ -78,13 +103,16 @@ pub struct LoadedArray {
     pub data: ArrayD<f32>,
     /// Edge of a pixel, Å, when the file says it.
     pub pixel_size: Option<f64>,
+    /// What the instrument noted about it.
+    pub acquisition: Acquisition,
     /// Format of the file.
     pub format: Format,
     /// Type of the stored numbers.
     pub dtype: &'static str,
 }
 
-/// Splits `path:variable`. A path that exists as it stands wins, so that names with a colon work.
+/// Splits `path:variable`. A path that exists as it stands wins, so that names with a colon work. In files with groups
+/// the variable may be a path itself (`file.h5:/group/dataset`).
 #[must_use]
 pub fn split_spec(spec: &str) -> (PathBuf, Option<String>) {
     let whole = PathBuf::from(spec);
@@ -93,7 +121,12 @@ pub fn split_spec(spec: &str) -> (PathBuf, Option<String>) {
     }
     match spec.rsplit_once(':') {
         // A single letter before the colon is a drive of Windows.
-        Some((path, name)) if path.len() > 1 && !name.is_empty() && !name.contains(['/', '\\']) => {
+        Some((path, name))
+            if path.len() > 1
+                && !name.is_empty()
+                && (!name.contains(['/', '\\']) || Format::of(Path::new(path)).is_some()) =>
+        {
+            let name = name.strip_prefix('/').unwrap_or(name);
             (PathBuf::from(path), Some(name.to_owned()))
         }
         _ => (whole, None),
@@ -113,7 +146,7 @@ pub(crate) struct Contents {
     pub format: Format,
     pub arrays: Vec<RawArray>,
     /// What cannot be read, with the reason.
-    pub others: Vec<(ArrayInfo, Option<Fault>)>,
+    pub others: Vec<Unread>,
     pub pixel_size: Option<f64>,
     /// MRC only: whether the header calls it a volume.
     pub is_volume: Option<bool>,
@@ -127,13 +160,30 @@ impl Contents {
         let Some(format) = Format::of(path) else {
             return Err(IoError::Unsupported {
                 file: label(path),
-                detail:
-                    "arrays are read from .mat, .npy, .npz, .mrc (.st, .ali, .rec, .map) and .tif"
-                        .to_owned(),
+                detail: if path
+                    .extension()
+                    .is_some_and(|e| e.eq_ignore_ascii_case("emi"))
+                {
+                    "its images are in the .ser files beside it".to_owned()
+                } else {
+                    "arrays are read from .mat, .npy, .npz, .mrc (.st, .ali, .rec, .map), .tif, .h5, .emd, .dm3, \
+                     .dm4 and .ser"
+                        .to_owned()
+                },
             });
         };
-        let bytes = read_bytes(path)?;
-        let mut contents = Self::parse(&bytes, format, path).map_err(|fault| fault.at(path))?;
+        let matlab = format == Format::Matlab;
+        let mut contents = if format == Format::Hdf5 || matlab && hdf5::is_hdf5(path) {
+            let found = hdf5::read(path, matlab)?;
+            Self {
+                arrays: found.arrays,
+                others: found.others,
+                ..Self::empty(format)
+            }
+        } else {
+            let bytes = read_bytes(path)?;
+            Self::parse(&bytes, format, path).map_err(|fault| fault.at(path))?
+        };
         contents.pixel_size = contents.pixel_size.or_else(|| {
             let named = contents
                 .arrays
@@ -146,14 +196,18 @@ impl Contents {
         Ok(contents)
     }
 
-    fn parse(bytes: &[u8], format: Format, path: &Path) -> Result<Self, Fault> {
-        let mut contents = Self {
+    fn empty(format: Format) -> Self {
+        Self {
             format,
             arrays: Vec::new(),
             others: Vec::new(),
             pixel_size: None,
             is_volume: None,
-        };
+        }
+    }
+
+    fn parse(bytes: &[u8], format: Format, path: &Path) -> Result<Self, Fault> {
+        let mut contents = Self::empty(format);
         match format {
             Format::Matlab => {
                 for variable in matlab::parse(bytes)? {
@@ -166,6 +220,7 @@ impl Contents {
                                     shape,
                                     dtype: class,
                                     readable: false,
+                                    acquisition: Acquisition::default(),
                                 },
                                 None,
                             ));
@@ -186,6 +241,7 @@ impl Contents {
                                 shape: Vec::new(),
                                 dtype: "unreadable".to_owned(),
                                 readable: false,
+                                acquisition: Acquisition::default(),
                             },
                             Some(fault),
                         )),
@@ -208,10 +264,21 @@ impl Contents {
                     fortran: false,
                     number: super::NumberType::F32,
                     big_endian: false,
-                    bytes: images.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                    bytes: images
+                        .iter()
+                        .flat_map(|v| v.to_le_bytes())
+                        .collect::<Vec<u8>>()
+                        .into(),
+                    acquisition: Acquisition::default(),
                     class,
                 });
             }
+            Format::DigitalMicrograph => contents.arrays = digital_micrograph::parse(bytes)?,
+            Format::Tia => contents
+                .arrays
+                .push(tia::parse(bytes, emi_beside(path).as_deref())?),
+            // Files of groups are walked on the disk, see `read`.
+            Format::Hdf5 => {}
         }
         Ok(contents)
     }
@@ -222,6 +289,7 @@ impl Contents {
             shape: raw.shape.clone(),
             dtype: raw.class.to_owned(),
             readable: true,
+            acquisition: raw.acquisition.clone(),
         });
         readable
             .chain(self.others.iter().map(|(info, _)| info.clone()))
@@ -276,6 +344,19 @@ impl Contents {
     }
 }
 
+/// The `.emi` file of a `.ser`: `name_1.ser` belongs to `name.emi`.
+fn emi_beside(path: &Path) -> Option<Vec<u8>> {
+    /// Notes are far smaller; what is larger holds images and is not needed.
+    const MOST: u64 = 256 << 20;
+    let stem = path.file_stem()?.to_string_lossy().into_owned();
+    let name = stem
+        .rsplit_once('_')
+        .map_or(stem.as_str(), |(name, _)| name);
+    let beside = path.with_file_name(format!("{name}.emi"));
+    let small = std::fs::metadata(&beside).ok()?.len() <= MOST;
+    small.then(|| std::fs::read(&beside).ok()).flatten()
+}
+
 /// What is in an array file.
 ///
 /// # Errors
@@ -311,8 +392,15 @@ pub(crate) fn loaded(
         path: path.to_owned(),
         name: raw.name.clone(),
         data: raw.to_array().map_err(|fault| fault.at(path))?,
-        pixel_size: contents.pixel_size,
+        pixel_size: raw.acquisition.pixel_size.or(contents.pixel_size),
+        acquisition: raw.acquisition.clone(),
         format: contents.format,
         dtype: raw.class,
     })
+}
+
+/// Edge of a pixel, Å, as the file states it for all its arrays.
+#[must_use]
+pub fn stated_pixel_size(path: &Path) -> Option<f64> {
+    Contents::read(path).ok()?.pixel_size
 }

@@ -4,6 +4,7 @@
 //! are listed but not decoded; complex arrays give their real part's place to an error. Level 4 and 7.3 (HDF5) files
 //! are recognised and refused with a way out. Format: MathWorks, "MAT-File Format", level 5.
 
+use super::acquisition::Acquisition;
 use super::array::{NumberType, RawArray, element_count};
 use super::error::{Fault, IoError};
 use ndarray::ArrayViewD;
@@ -205,7 +206,8 @@ fn matrix(content: &[u8], big_endian: bool) -> Result<Variable, Fault> {
         fortran: true,
         number: if logical { bool_like(number) } else { number },
         big_endian,
-        bytes: bytes.to_vec(),
+        bytes: bytes.to_vec().into(),
+        acquisition: Acquisition::default(),
         class: if logical {
             "logical"
         } else {

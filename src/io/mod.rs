@@ -1,14 +1,18 @@
 //! Files: tilt series, volumes, angles and atomic models in; volumes, stacks, models and tables out.
 //!
-//! Arrays are named `path` or `path:variable`. `.npy`, `.npz` and `.mat` keep the index order of their makers:
-//! volumes `(x, y, z)`, stacks `(x, y, tilt)`. MRC and TIFF are `(section, row, column)`, with columns = x, rows = y,
-//! sections = z or tilt. Readers check sizes against the file before they allocate, and say subject, expected and found.
+//! Arrays are named `path` or `path:variable`. `.npy`, `.npz`, `.mat` and HDF5 keep the index order of their makers:
+//! volumes `(x, y, z)`, stacks `(x, y, tilt)`, unless an EMD file names its axes. MRC, TIFF, DM3, DM4 and SER are
+//! `(section, row, column)`, with columns = x, rows = y, sections = z or tilt. Readers check sizes against the file before they allocate, and say subject, expected and found.
 //! Writers all go through [`write_atomically`]: a file appears whole or not at all, nothing is replaced unless asked.
 
+mod acquisition;
 mod array;
 mod arrays;
 mod atomic;
+mod digital_micrograph;
+mod emd;
 mod error;
+mod hdf5;
 pub mod matlab;
 pub mod mrc;
 pub mod numpy;
@@ -17,10 +21,12 @@ mod save;
 mod series;
 pub mod structures;
 pub mod tables;
+mod tia;
 mod tiff_stack;
 
+pub use acquisition::Acquisition;
 pub use array::{NumberType, shape_text};
-pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec};
+pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec, stated_pixel_size};
 pub use atomic::write_atomically;
 pub use error::IoError;
 pub use pairing::{Pairing, pair_files};

@@ -3,6 +3,7 @@
 //! Columns are fastest and are x, rows are y, sections are z or the tilt. Arrays come as `(section, row, column)`.
 //! Format: Cheng et al., "MRC2014", J. Struct. Biol. 192, 146 (2015), and IMOD's notes on mode 0.
 
+use super::acquisition::Acquisition;
 use super::array::{NumberType, RawArray, element_count};
 use super::error::{Fault, IoError};
 use ndarray::ArrayView3;
@@ -150,7 +151,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<MrcFile, Fault> {
             fortran: false,
             number,
             big_endian: header.big_endian,
-            bytes: data,
+            bytes: data.into(),
+            acquisition: Acquisition::default(),
             class: number.name(),
         },
         pixel_size: header.pixel_size(),

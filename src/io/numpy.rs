@@ -3,6 +3,7 @@
 //! Arrays keep NumPy's shape and index order. The header is read by hand rather than as a Python literal, so that
 //! no hostile nesting can exhaust the stack, and sizes are checked against the file before anything is allocated.
 
+use super::acquisition::Acquisition;
 use super::array::{NumberType, RawArray, element_count};
 use super::error::{Fault, IoError};
 use super::matlab::DEFLATE_LIMIT;
@@ -126,7 +127,8 @@ pub(crate) fn parse_npy(bytes: &[u8], name: &str) -> Result<RawArray, Fault> {
         fortran,
         number,
         big_endian,
-        bytes: bytes[data_start..end].to_vec(),
+        bytes: bytes[data_start..end].to_vec().into(),
+        acquisition: Acquisition::default(),
         class: number.name(),
     })
 }

@@ -1,5 +1,6 @@
 //! Volumes and models, in and out, by the ending of their file.
 
+use super::acquisition::Acquisition;
 use super::array::{RawArray, shape_text};
 use super::arrays::{Contents, Format, loaded, read_bytes, split_spec};
 use super::error::{Fault, IoError, label};
@@ -45,11 +46,8 @@ pub fn load_volume(spec: &str, pixel_size: Option<f64>) -> Result<Volume, IoErro
             format!("voxel ({x}, {y}, {z}) is {value}, finite numbers were expected"),
         ));
     }
-    let data = match array.format {
-        Format::Mrc | Format::Tiff => data.permuted_axes([2, 1, 0]),
-        Format::Matlab | Format::Numpy => data,
-    };
-    match pixel_size.or(contents.pixel_size) {
+    let data = data.permuted_axes(volume_axes(array.format, &array.acquisition));
+    match pixel_size.or(array.pixel_size) {
         Some(size) if size > 0.0 && size.is_finite() => Ok(Volume::new(data, size)),
         Some(size) => Err(IoError::data(
             &path,
@@ -60,6 +58,19 @@ pub fn load_volume(spec: &str, pixel_size: Option<f64>) -> Result<Volume, IoErro
             "the file does not say its pixel size (Å); give it with --pixel-size",
         )),
     }
+}
+
+/// Which stored axes are x, y, z: as the file names them, else by its format.
+fn volume_axes(format: Format, acquisition: &Acquisition) -> [usize; 3] {
+    let named = acquisition.axes.as_deref().and_then(|axes| {
+        let at = |letter: char| axes.find(letter).filter(|at| *at < 3);
+        let third = ['z', 't', 'f'].into_iter().find_map(at);
+        Some([at('x')?, at('y')?, third?])
+    });
+    named.unwrap_or(match format {
+        Format::Mrc | Format::Tiff | Format::DigitalMicrograph | Format::Tia => [2, 1, 0],
+        Format::Matlab | Format::Numpy | Format::Hdf5 => [0, 1, 2],
+    })
 }
 
 /// Writes a volume as `.mrc` (with its pixel size), `.npy` or `.mat`, by the ending.

@@ -54,7 +54,7 @@ fn ending(path: &Path) -> String {
 }
 
 fn named_like_angles(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
+    let lower = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     ["angle", "tilt", "theta"]
         .iter()
         .any(|hint| lower.contains(hint))
@@ -86,15 +86,38 @@ fn angles_from_array(raw: &RawArray, path: &Path) -> Result<Vec<EulerAngles>, Io
     tables::angles_from_rows(&rows).map_err(|fault| fault.at(path))
 }
 
-/// Reads angles in degrees: `.tlt`, `.rawtlt`, `.txt`, `.csv`, `.mdoc`, `.mat`, `.npy`, `.npz`.
+/// Angles the instrument noted for the images of an array.
+fn noted_angles(raw: &RawArray, path: &Path) -> Option<Result<Vec<EulerAngles>, IoError>> {
+    let rows: Vec<Vec<f64>> = raw
+        .acquisition
+        .series_tilts()?
+        .iter()
+        .map(|&tilt| vec![tilt])
+        .collect();
+    Some(tables::angles_from_rows(&rows).map_err(|fault| fault.at(path)))
+}
+
+/// Reads angles in degrees: `.tlt`, `.rawtlt`, `.txt`, `.csv`, `.mdoc`, an array of `.mat`, `.npy`, `.npz` or HDF5, or
+/// what the instrument noted in an image file.
 ///
 /// # Errors
 /// Damage, no angles, or several arrays that could be meant.
 pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
     let (path, name) = split_spec(spec);
     let (angles, pixel_size) = match ending(&path).as_str() {
-        "mat" | "npy" | "npz" => {
+        _ if Format::of(&path).is_some_and(Format::may_hold_angles) => {
             let contents = Contents::read(&path)?;
+            let mut noted = contents.arrays.iter().filter(|raw| {
+                raw.acquisition.series_tilts().is_some()
+                    && name.as_ref().is_none_or(|name| *name == raw.name)
+            });
+            if let Some(angles) = noted.next().and_then(|raw| noted_angles(raw, &path)) {
+                return Ok(AngleTable {
+                    angles: angles?,
+                    pixel_size: contents.pixel_size,
+                    path,
+                });
+            }
             let hinted = contents
                 .arrays
                 .iter()
@@ -134,8 +157,19 @@ pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
 fn find_angles(
     images: &Path,
     contents: &Contents,
+    stack: &RawArray,
     notes: &mut SeriesNotes,
 ) -> Result<AngleTable, IoError> {
+    if let Some(angles) = noted_angles(stack, images) {
+        notes
+            .lines
+            .push("Angles: the stage tilts the instrument noted".to_owned());
+        return Ok(AngleTable {
+            path: images.to_owned(),
+            angles: angles?,
+            pixel_size: None,
+        });
+    }
     let inside: Vec<&RawArray> = contents
         .arrays
         .iter()
@@ -216,7 +250,7 @@ pub(crate) fn is_angle_file(path: &Path) -> bool {
         .unwrap_or_default();
     match ending(path).as_str() {
         "tlt" | "rawtlt" | "mdoc" => true,
-        "mat" | "npy" | "txt" | "csv" => named_like_angles(&name),
+        "mat" | "npy" | "h5" | "txt" | "csv" => named_like_angles(&name),
         _ => false,
     }
 }
@@ -244,7 +278,7 @@ pub fn load_series(
     )?;
     let table = match angles {
         Some(spec) => load_angles(spec)?,
-        None => find_angles(&path, &contents, &mut notes)?,
+        None => find_angles(&path, &contents, raw, &mut notes)?,
     };
     notes.angles_path.clone_from(&table.path);
     let array = loaded(&path, &contents, raw)?;
@@ -358,7 +392,7 @@ fn choose_axes(
         checked_axes(given, shape, path)?
     } else {
         let per_tilt = options.frames_per_tilt.unwrap_or(1).max(1);
-        guess_axes(array.format, shape, n.saturating_mul(per_tilt)).map_err(|fitting| match fitting {
+        guess_axes(array, n.saturating_mul(per_tilt)).map_err(|fitting| match fitting {
             0 => mismatch(array, table, default_count(array.format, shape), per_tilt),
             _ => IoError::data(
                 path,
@@ -366,11 +400,7 @@ fn choose_axes(
             ),
         })?
     };
-    let usual = if shape.len() == 3 {
-        array.format.stack_axes()
-    } else {
-        ""
-    };
+    let usual = usual_axes(array);
     if axes != usual {
         notes
             .lines
@@ -392,8 +422,10 @@ fn choose_axes(
 
 fn default_count(format: Format, shape: &[usize]) -> usize {
     match format {
-        Format::Matlab | Format::Numpy => shape.last().copied().unwrap_or(0),
-        Format::Mrc | Format::Tiff => shape.first().copied().unwrap_or(0),
+        Format::Matlab | Format::Numpy | Format::Hdf5 => shape.last().copied().unwrap_or(0),
+        Format::Mrc | Format::Tiff | Format::DigitalMicrograph | Format::Tia => {
+            shape.first().copied().unwrap_or(0)
+        }
     }
 }
 
@@ -439,17 +471,37 @@ fn checked_axes(given: &str, shape: &[usize], path: &Path) -> Result<String, IoE
     ))
 }
 
+/// The order an array is stored in unless its size speaks against it: as the file names its axes, else its format's.
+/// Empty for four axes without names.
+fn usual_axes(array: &LoadedArray) -> String {
+    let shape = array.data.shape();
+    let named = array.acquisition.axes.as_ref().map(|axes| {
+        // Sections that are no frames are tilts.
+        if axes.contains('t') {
+            axes.clone()
+        } else {
+            axes.replace('z', "t")
+        }
+    });
+    match named {
+        Some(axes) if axes.len() == shape.len() && axes.contains('t') => axes,
+        _ if shape.len() == 3 => array.format.stack_axes().to_owned(),
+        _ => String::new(),
+    }
+}
+
 /// The storage order: the format's own when it fits the number of sections, else the only reading that fits. Otherwise
 /// how many fit.
-fn guess_axes(format: Format, shape: &[usize], sections: usize) -> Result<String, usize> {
+fn guess_axes(array: &LoadedArray, sections: usize) -> Result<String, usize> {
+    let shape = array.data.shape();
+    let usual = usual_axes(array);
     let fitting: Vec<usize> = (0..shape.len())
         .filter(|&at| shape[at] == sections)
         .collect();
     match shape.len() {
         3 => {
-            let usual = format.stack_axes();
-            if fitting.contains(&usual.find('t').expect("a stack has tilts")) {
-                return Ok(usual.to_owned());
+            if usual.find('t').is_some_and(|at| fitting.contains(&at)) {
+                return Ok(usual);
             }
             let [tilt] = fitting.as_slice() else {
                 return Err(fitting.len());
@@ -458,6 +510,7 @@ fn guess_axes(format: Format, shape: &[usize], sections: usize) -> Result<String
             axes.insert(*tilt, 't');
             Ok(axes.into_iter().collect())
         }
+        4 if usual.len() == 4 => Ok(usual),
         4 => match fitting.as_slice() {
             // Frames stand next to the tilts, within them: a tilt's frames are taken one after the other.
             [0] => Ok("tfxy".to_owned()),

@@ -171,9 +171,17 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
         ));
     }
     let arrays = io::list(path).map_err(JobError::failed)?;
-    let mut lines: Vec<String> = arrays.iter().map(io::ArrayInfo::describe).collect();
-    let pixel_size = io::read_array(file).ok().and_then(|array| array.pixel_size);
-    lines.extend(pixel_size.map(|pixel| format!("pixel size {pixel:.4} Å")));
+    let mut lines = Vec::new();
+    for array in &arrays {
+        lines.push(array.describe());
+        lines.extend(array.acquisition.describe().iter().map(|said| format!("  {said}")));
+    }
+    let own = arrays.iter().find_map(|array| array.acquisition.pixel_size);
+    let pixel_size = own.or_else(|| {
+        let stated = io::stated_pixel_size(path);
+        lines.extend(stated.map(|pixel| format!("pixel size {pixel:.4} Å")));
+        stated
+    });
     let angles = io::load_angles(file).ok().map(|table| table.angles);
     if let Some(angles) = &angles {
         let tilts = angles.iter().map(|angle| angle.theta.to_degrees());
@@ -185,6 +193,10 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
         "file": file,
         "arrays": arrays.iter().map(|array| serde_json::json!({
             "name": array.name, "shape": array.shape, "type": array.dtype,
+            "pixel_size_A": array.acquisition.pixel_size, "axes": array.acquisition.axes,
+            "tilts_deg": array.acquisition.tilts_deg, "dwell_us": array.acquisition.dwell_us,
+            "flyback_us": array.acquisition.flyback_us,
+            "scan_rotation_deg": array.acquisition.scan_rotation_deg,
         })).collect::<Vec<_>>(),
         "pixel_size_A": pixel_size,
         "angles_deg": angles.map(|angles| {
