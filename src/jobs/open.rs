@@ -174,7 +174,13 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
     let mut lines = Vec::new();
     for array in &arrays {
         lines.push(array.describe());
-        lines.extend(array.acquisition.describe().iter().map(|said| format!("  {said}")));
+        lines.extend(
+            array
+                .acquisition
+                .describe()
+                .iter()
+                .map(|said| format!("  {said}")),
+        );
     }
     let own = arrays.iter().find_map(|array| array.acquisition.pixel_size);
     let pixel_size = own.or_else(|| {
