@@ -168,6 +168,18 @@ impl Session {
         lost
     }
 
+    /// Whether a session other than this one is running, or was killed a moment ago and still holds its lock.
+    #[must_use]
+    pub fn has_company(&self) -> bool {
+        let others = self.folder.parent().and_then(|root| std::fs::read_dir(root).ok());
+        others.is_some_and(|folders| {
+            folders
+                .filter_map(Result::ok)
+                .map(|entry| entry.path())
+                .any(|folder| folder != self.folder && !is_abandoned(&folder))
+        })
+    }
+
     /// Brings a lost session's document back, all its edits replayed. The folder stays until [`Self::discard`].
     ///
     /// # Errors

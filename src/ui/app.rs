@@ -449,6 +449,7 @@ impl App {
         self.fold_events(ctx);
         self.fold_analysis();
         self.follow_model();
+        self.look_for_lost(ctx);
         self.ask_for_doubts();
         self.figures.update(&self.state);
         self.play(ctx);
@@ -479,8 +480,15 @@ impl eframe::App for App {
         self.follow(ctx);
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
         self.draw(ui);
+        // The timed save of settings would lose a project opened just before a crash.
+        if std::mem::take(&mut self.state.recent_changed)
+            && let Some(storage) = frame.storage_mut()
+        {
+            self.save(storage);
+            storage.flush();
+        }
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

@@ -83,6 +83,8 @@ impl Ask {
     }
 
     fn suggestion(&self, name: &str) -> String {
+        // Characters that some system does not take in a file name.
+        let name = name.replace([':', '/', '\\', '*', '?', '"', '<', '>', '|'], "");
         match self {
             Self::Open | Self::OpenFolder => String::new(),
             Self::SaveProject => format!("{name}.aetlas"),

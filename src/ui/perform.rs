@@ -137,7 +137,11 @@ impl App {
     }
 
     fn save_to(&mut self, path: PathBuf) {
-        let workspace = Box::new(self.state.workspace.clone());
+        let mut workspace = Box::new(self.state.workspace.clone());
+        // A project is called as its file, also when it is read back.
+        if let Some(name) = path.file_stem() {
+            workspace.project.name = name.to_string_lossy().into_owned();
+        }
         self.saving = Some(self.state.revision);
         self.submit(Job::SaveProject { workspace, path });
     }

@@ -4,8 +4,14 @@ use super::App;
 use super::state::{Recovery, Severity};
 use crate::jobs::Job;
 use crate::project::session::{Lost, Session};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A killed process lets go of its lock only when the system has taken all its memory back: on a busy machine a new
+/// start comes before that, so it looks again, this often and for this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_FOR: Duration = Duration::from_secs(30);
 
 /// The session's folder and what the window knows of it.
 #[derive(Default)]
@@ -15,13 +21,40 @@ pub struct Safety {
     based_on: usize,
     /// An earlier session that ended uncleanly, until it is taken up or put off.
     lost: Option<Lost>,
+    /// When to look again for an unclean end whose lock was still held at the start.
+    look: Option<Look>,
     /// Thrown away once what came back of it is safe in this session.
     taken_up: Option<Lost>,
+}
+
+struct Look {
+    root: PathBuf,
+    begun: Instant,
+    last: Instant,
 }
 
 impl App {
     /// Begins a session under `root` and offers what an unclean end left there.
     pub fn keep_safe(&mut self, root: &Path) {
+        self.offer_lost(root);
+        match Session::begin(root) {
+            Ok(session) => {
+                let now = Instant::now();
+                self.safety.look = session.has_company().then(|| Look {
+                    root: root.to_path_buf(),
+                    begun: now,
+                    last: now,
+                });
+                self.safety.session = Some(session);
+            }
+            Err(error) => {
+                let text = format!("edits cannot be journalled: {error}");
+                self.state.say(Severity::Warning, text);
+            }
+        }
+    }
+
+    fn offer_lost(&mut self, root: &Path) {
         if let Some(lost) = Session::find_lost(root).into_iter().next() {
             self.state.recovery = Some(Recovery {
                 path: lost.folder.join(&lost.name),
@@ -29,13 +62,24 @@ impl App {
             });
             self.safety.lost = Some(lost);
         }
-        match Session::begin(root) {
-            Ok(session) => self.safety.session = Some(session),
-            Err(error) => {
-                let text = format!("edits cannot be journalled: {error}");
-                self.state.say(Severity::Warning, text);
-            }
+    }
+
+    /// Looks again for an unclean end that still held its lock when this session began.
+    pub(super) fn look_for_lost(&mut self, ctx: &eframe::egui::Context) {
+        let busy = !self.state.is_empty() || self.state.job.is_some();
+        let Some(look) = &mut self.safety.look else {
+            return;
+        };
+        if busy || self.safety.lost.is_some() || look.begun.elapsed() > LOOK_FOR {
+            self.safety.look = None;
+            return;
         }
+        if look.last.elapsed() >= LOOK_AGAIN {
+            look.last = Instant::now();
+            let root = look.root.clone();
+            self.offer_lost(&root);
+        }
+        ctx.request_repaint_after(LOOK_AGAIN);
     }
 
     /// Takes the unclean end up, or leaves it for later.

@@ -359,6 +359,8 @@ pub struct AppState {
     pub comparison: Option<String>,
     /// Recently opened projects.
     pub recent: Vec<std::path::PathBuf>,
+    /// Set when `recent` changed and is not on disk yet.
+    pub recent_changed: bool,
     /// Counts changes of the document, so that views know when to redraw their textures.
     pub revision: u64,
 }
@@ -553,6 +555,7 @@ impl AppState {
         self.recent.retain(|other| *other != path);
         self.recent.insert(0, path);
         self.recent.truncate(MOST);
+        self.recent_changed = true;
     }
 
     /// Puts another document in place of this one.

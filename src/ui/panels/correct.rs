@@ -240,7 +240,7 @@ fn doubtful_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     ui.horizontal(|ui| {
         compact_command(ui, state, actions, "ask_tilts", "Ask the tilts");
         ui.weak(match &state.evidence {
-            Some(evidence) => format!("{} places in doubt then", evidence.doubts.len()),
+            Some(evidence) => format!("{} places in doubt when last asked", evidence.doubts.len()),
             None => "not asked yet".to_owned(),
         });
     });

@@ -45,7 +45,7 @@ pub fn ui(ui: &mut Ui, state: &AppState) {
             let engine = workspace
                 .reconstructed
                 .as_ref()
-                .map_or_else(default_engine, |run| run.engine.clone());
+                .map_or_else(default_engine, |run| run.engine.replacen("cpu", "CPU", 1));
             ui.add(egui::Label::new(egui::RichText::new(engine).weak()).truncate())
                 .on_hover_text("What reconstructions run on");
         });
