@@ -4,6 +4,7 @@ use super::{AxisLabel, Figure, Ink, Layer};
 use crate::analyze::oxidation::VOID_CLASSES;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
+use crate::preprocess::Prepared;
 use crate::project::Workspace;
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::{Traced, Verdict};
@@ -69,6 +70,77 @@ pub fn r1_figure(iterations: &[Iteration]) -> Figure {
         note,
         ..Figure::default()
     }
+}
+
+/// How far every image lay from where the common line and the centre of mass want it, and which do not fit.
+///
+/// `None` when the alignment could not look.
+#[must_use]
+pub fn alignment_figure(done: &Prepared) -> Option<Figure> {
+    let found = done.misalignment.as_ref()?;
+    let along = |axis: usize| {
+        let shifts = found.shifts_px.iter().enumerate();
+        shifts
+            .map(|(tilt, s)| [tilt as f64 + 1.0, s[axis]])
+            .collect::<Vec<_>>()
+    };
+    let line = |name: &str, ink, points| Layer::Line {
+        name: name.to_owned(),
+        points,
+        ink,
+        dashed: false,
+    };
+    let mut layers = vec![
+        line("across the tilt axis (x)", Ink::Primary, along(0)),
+        line("along it (y)", Ink::Secondary, along(1)),
+    ];
+    layers.extend(found.outliers.iter().map(|&tilt| Layer::Vertical {
+        x: tilt as f64 + 1.0,
+        label: "does not fit".to_owned(),
+        id: None,
+        ink: Ink::Accent,
+    }));
+    let moved = done.shifts_px.iter().flatten().any(|&s| s != 0.0);
+    Some(Figure {
+        id: "alignment".to_owned(),
+        title: "Alignment".to_owned(),
+        x: AxisLabel::new("Tilt", ""),
+        y: AxisLabel::new("Shift", "px"),
+        layers,
+        note: format!(
+            "scatter {:.2} px across, {:.2} px along; {}",
+            found.rms_x_px,
+            found.rms_y_px,
+            if moved {
+                "images moved by these shifts"
+            } else {
+                "images left where they were"
+            }
+        ),
+        ..Figure::default()
+    })
+}
+
+/// Mean subtracted count of every tilt; `None` when nothing was subtracted.
+#[must_use]
+pub fn background_figure(done: &Prepared) -> Option<Figure> {
+    done.background.as_ref()?;
+    let points = done.background_level.iter().enumerate();
+    let points = points.map(|(tilt, &level)| [tilt as f64 + 1.0, level]);
+    Some(Figure {
+        id: "background".to_owned(),
+        title: "Background".to_owned(),
+        x: AxisLabel::new("Tilt", ""),
+        y: AxisLabel::new("Mean subtracted", "counts/pixel"),
+        layers: vec![Layer::Line {
+            name: "background".to_owned(),
+            points: points.collect(),
+            ink: Ink::Primary,
+            dashed: false,
+        }],
+        note: "mean over the image of what was subtracted from it".to_owned(),
+        ..Figure::default()
+    })
 }
 
 /// Corrections of every tilt so far: shifts, and angles where they were free.

@@ -47,12 +47,11 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             };
         }
         JobOutput::Prepared {
-            series,
-            notes,
+            outcome,
             params,
             record,
         } => {
-            workspace.prepared = Some(series);
+            workspace.prepared = Some(Arc::clone(&outcome.series));
             workspace.project.parameters.prepare = params;
             finish(
                 workspace,
@@ -61,7 +60,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
                 "the prepared series changed",
             );
             workspace.modified = true;
-            return notes;
+            return outcome.notes.clone();
         }
         JobOutput::GeometryRefined { outcome, record } => {
             workspace.prepared = Some(Arc::new(outcome.series.clone()));
@@ -135,6 +134,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         JobOutput::Compared { line, .. } => workspace.comparison = Some(line),
         JobOutput::Question(_)
         | JobOutput::GeometryRound(_)
+        | JobOutput::Preview { .. }
         | JobOutput::Exported(_)
         | JobOutput::Autosaved { .. }
         | JobOutput::Doubts { .. } => {

@@ -54,6 +54,20 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Prepare { series, params } => {
             prepare(&series, &params, context)?;
         }
+        Job::PreviewDenoise {
+            series,
+            tilt,
+            params,
+        } => {
+            let image =
+                crate::preprocess::preview_denoise(&series, tilt, &params, &context.monitor)
+                    .map_err(|error| stopped_or(error, series.name.as_str()))?;
+            context.output(JobOutput::Preview {
+                series,
+                tilt,
+                image: Arc::new(image),
+            });
+        }
         Job::RefineGeometry { series, params } => {
             if super::geometry::refine_geometry(&series, &params, context)?.stopped_early {
                 return Ok(JobEnd::Kept);
@@ -198,11 +212,10 @@ pub fn prepare(
     let outcome = crate::preprocess::prepare(series, params, &context.monitor)
         .map_err(|error| stopped_or(error, series.name.as_str()))?;
     record.seconds = started.elapsed().as_secs_f64();
-    let prepared = Arc::new(outcome.series);
+    let prepared = Arc::clone(&outcome.series);
     record.output_hash = series_hash(&prepared);
     context.output(JobOutput::Prepared {
-        series: Arc::clone(&prepared),
-        notes: outcome.notes,
+        outcome: Arc::new(outcome),
         params: params.clone(),
         record,
     });

@@ -20,7 +20,7 @@ pub use accept::accept;
 
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::preprocess::PrepareParams;
+use crate::preprocess::{PrepareParams, Prepared};
 use crate::project::{Record, Workspace};
 use crate::reconstruct::{
     GeometryParams, GeometryRefined, GeometryRound, Iteration, ReconstructParams, Reconstructed,
@@ -82,6 +82,15 @@ pub enum Job {
     Prepare {
         /// The series as read.
         series: Arc<TiltSeries>,
+        /// How.
+        params: PrepareParams,
+    },
+    /// Denoise one image, to look at before all are.
+    PreviewDenoise {
+        /// The series as read.
+        series: Arc<TiltSeries>,
+        /// Which image.
+        tilt: usize,
         /// How.
         params: PrepareParams,
     },
@@ -203,6 +212,7 @@ impl Job {
             Self::Autosave { .. } => "Autosave",
             Self::Recover(_) => "Recover",
             Self::Prepare { .. } => "Prepare",
+            Self::PreviewDenoise { .. } => "Preview",
             Self::RefineGeometry { .. } => "Refine geometry",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",
@@ -247,14 +257,21 @@ pub enum JobOutput {
     },
     /// Preparation finished.
     Prepared {
-        /// The prepared series.
-        series: Arc<TiltSeries>,
-        /// What was done and found, in sentences.
-        notes: Vec<String>,
+        /// The prepared series and what every step did.
+        outcome: Arc<Prepared>,
         /// With these parameters.
         params: PrepareParams,
         /// What ran.
         record: Record,
+    },
+    /// One image, denoised for a look: shape `(x, y)`.
+    Preview {
+        /// Of this series,
+        series: Arc<TiltSeries>,
+        /// this image.
+        tilt: usize,
+        /// The denoised image.
+        image: Arc<ndarray::Array2<f32>>,
     },
     /// A round of the geometry refinement: corrections so far, for a live plot.
     GeometryRound(Box<GeometryRound>),

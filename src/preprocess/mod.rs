@@ -23,6 +23,7 @@ use crate::monitor::{Monitor, Stopped};
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use vacuum::Vacuum;
 
 /// Tilts that scatter by less than this (root mean square, pixels) count as aligned: the criteria used here are good
@@ -117,7 +118,7 @@ impl Assessment {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The prepared series.
-    pub series: TiltSeries,
+    pub series: Arc<TiltSeries>,
     /// What BM3D made of the raw counts, before anything was subtracted or moved; `None` when it was not asked for.
     pub denoised: Option<Denoised>,
     /// What was subtracted, shape `(tilt, x, y)`, before the images were moved; `None` when nothing was.
@@ -258,7 +259,7 @@ pub fn prepare(
         ..series.clone()
     };
     Ok(Prepared {
-        series: prepared,
+        series: Arc::new(prepared),
         denoised,
         background: work.background,
         background_level,
@@ -267,6 +268,27 @@ pub fn prepare(
         misalignment: work.misalignment,
         notes: work.notes,
     })
+}
+
+/// What denoising would make of one image, the noise measured on this image alone: shape `(x, y)`, for a quick look.
+///
+/// # Errors
+/// An image that cannot be used, a parameter out of range, or a stop.
+///
+/// # Panics
+/// If there is no such tilt.
+pub fn preview_denoise(
+    series: &TiltSeries,
+    tilt: usize,
+    params: &PrepareParams,
+    monitor: &Monitor,
+) -> Result<Array2<f32>, PrepareError> {
+    let image = series.image(tilt);
+    let vacuum = vacuum::find(image, params.dilation_px);
+    let trusted = vacuum.specimen.mapv(|s| s || !vacuum.is_usable());
+    let stack = image.to_owned().insert_axis(Axis(0));
+    let found = bm3d::denoise(&stack, &[trusted], &params.bm3d, monitor)?;
+    Ok(found.images.index_axis_move(Axis(0), 0))
 }
 
 /// Everything measured on the way to a decision.

@@ -67,7 +67,7 @@ fn a_clean_aligned_series_is_left_untouched() {
     assert!(!assessment.needs_preparation(), "{:?}", assessment.notes);
     assert_eq!(assessment.notes.len(), 2);
     let prepared = prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect("valid");
-    assert_eq!(prepared.series, series);
+    assert_eq!(*prepared.series, series);
     assert!(prepared.background.is_none());
 }
 
@@ -144,7 +144,7 @@ fn steps_left_out_stay_out() {
         ..PrepareParams::default()
     };
     let prepared = prepare(&series, &params, &Monitor::silent()).expect("valid");
-    assert_eq!(prepared.series, series);
+    assert_eq!(*prepared.series, series);
     assert_eq!(prepared.notes.len(), 2);
 }
 
@@ -242,5 +242,5 @@ fn unusable_images_are_refused_and_assessed_as_such() {
     );
     let prepared = prepare(&flat, &PrepareParams::default(), &Monitor::silent())
         .expect("flat images are odd, not wrong");
-    assert_eq!(prepared.series, flat);
+    assert_eq!(*prepared.series, flat);
 }

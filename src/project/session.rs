@@ -171,7 +171,10 @@ impl Session {
     /// Whether a session other than this one is running, or was killed a moment ago and still holds its lock.
     #[must_use]
     pub fn has_company(&self) -> bool {
-        let others = self.folder.parent().and_then(|root| std::fs::read_dir(root).ok());
+        let others = self
+            .folder
+            .parent()
+            .and_then(|root| std::fs::read_dir(root).ok());
         others.is_some_and(|folders| {
             folders
                 .filter_map(Result::ok)

@@ -56,6 +56,8 @@ pub enum Action {
     Refine,
     /// Rank the doubtful places of the model by what the tilts say.
     AskTilts,
+    /// Denoise the shown tilt for a look.
+    PreviewDenoise,
     /// Change parameters.
     SetReconstruct(ReconstructParams),
     /// Change parameters.

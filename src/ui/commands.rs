@@ -129,6 +129,13 @@ fn has_series(state: &AppState) -> Enabled {
     need(state.workspace.series.is_some(), "no tilt series is open")
 }
 
+fn has_after(state: &AppState) -> Enabled {
+    need(
+        state.workspace.prepared.is_some() || state.preview.is_some(),
+        "nothing is prepared yet",
+    )
+}
+
 fn has_atoms(state: &AppState) -> Enabled {
     need(state.workspace.atoms.is_some(), "no atoms yet")
 }

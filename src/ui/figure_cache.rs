@@ -13,6 +13,7 @@ struct Key {
     analyzed: usize,
     boo_threshold: f64,
     geometry: Option<(usize, f64)>,
+    preparation: usize,
 }
 
 /// The figures there are, in the order of the tray.
@@ -44,12 +45,20 @@ impl FigureCache {
             analyzed: identity(workspace.analyzed.as_ref()),
             boo_threshold: analyze.boo_threshold,
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
+            preparation: identity(state.preparation.as_ref()),
         };
-        let stale = key.iterations != self.key.iterations || key.geometry != self.key.geometry;
+        let stale = key.iterations != self.key.iterations
+            || key.geometry != self.key.geometry
+            || key.preparation != self.key.preparation;
         if stale || self.run.is_empty() {
-            self.run = vec![plots::r1_figure(iterations)];
+            self.run.clear();
             if let Some(last) = iterations.last() {
+                self.run.push(plots::r1_figure(iterations));
                 self.run.push(plots::r_per_tilt_figure(&last.r1_per_tilt));
+            }
+            if let Some(done) = &state.preparation {
+                self.run.extend(plots::alignment_figure(done));
+                self.run.extend(plots::background_figure(done));
             }
             if let Some(round) = &state.live.geometry {
                 self.run.push(plots::geometry_figure(round));

@@ -212,6 +212,17 @@ impl App {
                     .toast(Severity::Warning, format!("Refine geometry: {why}")),
             },
             Action::AskTilts => self.ask_tilts(),
+            Action::PreviewDenoise => {
+                let workspace = &self.state.workspace;
+                if let Some(series) = workspace.series.as_ref().filter(|s| !s.is_empty()) {
+                    let job = Job::PreviewDenoise {
+                        series: Arc::clone(series),
+                        tilt: self.state.view.tilt.min(series.len() - 1),
+                        params: workspace.project.parameters.prepare.clone(),
+                    };
+                    self.submit(job);
+                }
+            }
             Action::Resume => match resume_job(&self.state) {
                 Ok(job) => self.submit(job),
                 Err(why) => self.state.toast(Severity::Warning, why),

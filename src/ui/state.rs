@@ -2,10 +2,12 @@
 //! and ask through [`super::actions::Action`].
 
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
-use crate::model::{AtomId, Volume};
+use crate::model::{AtomId, TiltSeries, Volume};
+use crate::preprocess::Prepared;
 use crate::project::{Stage, Workspace};
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
+use ndarray::Array2;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +54,17 @@ pub enum Tool {
     Move,
 }
 
+/// A tilt denoised for a look.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The series it belongs to.
+    pub series: Arc<TiltSeries>,
+    /// Which image of it.
+    pub tilt: usize,
+    /// The denoised image, `(x, y)`.
+    pub image: Arc<Array2<f32>>,
+}
+
 /// An atom about to be added: shown as a ghost until accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ghost {
@@ -75,6 +88,30 @@ pub enum TiltPicture {
     Difference,
     /// Logarithm of the power spectrum of the measured image.
     Fft,
+    /// The image before preparation.
+    AsRead,
+    /// What preparation subtracted as background.
+    Background,
+    /// What denoising took away.
+    RemovedNoise,
+    /// Logarithm of the power spectrum of what denoising took away: a specimen's spots in it are lost signal.
+    RemovedNoiseFft,
+    /// The image denoised for a look.
+    Preview,
+}
+
+impl TiltPicture {
+    /// Whether it needs a volume to project.
+    #[must_use]
+    pub fn needs_volume(self) -> bool {
+        matches!(self, Self::Computed | Self::Difference)
+    }
+
+    /// Whether it is a power spectrum: without axis, crosshair and scale bar.
+    #[must_use]
+    pub fn is_spectrum(self) -> bool {
+        matches!(self, Self::Fft | Self::RemovedNoiseFft)
+    }
 }
 
 /// One of the linked views.
@@ -329,6 +366,10 @@ pub struct AppState {
     pub queued: usize,
     /// The running (or last) reconstruction.
     pub live: LiveRun,
+    /// What the preparation of this session did, step by step.
+    pub preparation: Option<Arc<Prepared>>,
+    /// A tilt denoised for a look, and of which series it is one.
+    pub preview: Option<Preview>,
     /// The log.
     pub log: Vec<LogLine>,
     /// Something an *Open* needs answered.
@@ -516,6 +557,19 @@ impl AppState {
                 self.evidence = Some(Evidence { doubts, atoms });
             }
             JobOutput::GeometryRound(round) => self.live.geometry = Some(*round),
+            JobOutput::Preview {
+                series,
+                tilt,
+                image,
+            } => {
+                self.preview = Some(Preview {
+                    series,
+                    tilt,
+                    image,
+                });
+                self.view.tilt = tilt;
+                self.view.tilt_picture = TiltPicture::Preview;
+            }
             JobOutput::Exported(path) => {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }
@@ -525,7 +579,15 @@ impl AppState {
                         self.live.iterations.clone_from(&outcome.iterations);
                         self.live.snapshot = None;
                     }
-                    JobOutput::Opened { .. } => self.forget_document(),
+                    JobOutput::Opened { .. } | JobOutput::Series { .. } => self.forget_document(),
+                    JobOutput::Prepared { outcome, .. } => {
+                        self.preparation = Some(Arc::clone(outcome));
+                        self.preview = None;
+                        self.view.tilt_picture = TiltPicture::Measured;
+                        if self.live.iterations.is_empty() {
+                            "alignment".clone_into(&mut self.view.plot);
+                        }
+                    }
                     _ => {}
                 }
                 let opened = matches!(other, JobOutput::Opened { .. });
@@ -569,6 +631,8 @@ impl AppState {
     /// Drops what belonged to the document that is being replaced.
     fn forget_document(&mut self) {
         self.live = LiveRun::default();
+        self.preparation = None;
+        self.preview = None;
         self.comparison = None;
         self.question = None;
         self.doubtful.clear();

@@ -19,11 +19,12 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     })?;
     let (prepared, notes, record) = pick(&ran.outputs, |output| match output {
         JobOutput::Prepared {
-            series,
-            notes,
-            record,
-            ..
-        } => Some((Arc::clone(series), notes.clone(), record.clone())),
+            outcome, record, ..
+        } => Some((
+            Arc::clone(&outcome.series),
+            outcome.notes.clone(),
+            record.clone(),
+        )),
         _ => None,
     })?;
     export::write_series(&prepared, &args.output, runner.common.force)?;

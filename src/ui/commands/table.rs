@@ -1,8 +1,9 @@
 //! The commands themselves, in the order of the menus.
 
 use super::{
-    Command, Menu, always, can_auto, can_redo, can_refine, can_run, can_undo, has_analysis,
-    has_atoms, has_document, has_doubts, has_job, has_pair, has_selection, has_series, has_volume,
+    Command, Menu, always, can_auto, can_redo, can_refine, can_run, can_undo, has_after,
+    has_analysis, has_atoms, has_document, has_doubts, has_job, has_pair, has_selection,
+    has_series, has_volume,
 };
 use crate::monitor::Stopped;
 use crate::project::Stage;
@@ -406,6 +407,26 @@ pub static COMMANDS: &[Command] = &[
         }
     ),
     command!(
+        View,
+        "before",
+        "Before or after preparation",
+        "Blink the tilt view between the image as read and as prepared (or denoised for a look)",
+        [plain(Key::B)],
+        has_after,
+        |s| {
+            let picture = if s.view.tilt_picture == TiltPicture::AsRead {
+                if s.workspace.prepared.is_some() {
+                    TiltPicture::Measured
+                } else {
+                    TiltPicture::Preview
+                }
+            } else {
+                TiltPicture::AsRead
+            };
+            Action::View(ViewChange::TiltPicture(picture))
+        }
+    ),
+    command!(
         ---View,
         "theme",
         "Light or dark",
@@ -468,6 +489,15 @@ pub static COMMANDS: &[Command] = &[
         [],
         can_refine,
         |_| Action::Refine
+    ),
+    command!(
+        Run,
+        "preview_denoise",
+        "Preview this tilt",
+        "Denoise the shown tilt alone and show it",
+        [],
+        has_series,
+        |_| Action::PreviewDenoise
     ),
     command!(
         Run,

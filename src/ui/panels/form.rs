@@ -46,18 +46,31 @@ impl<P: clap::Args + Serialize + DeserializeOwned + Default> Form<P> {
     /// The rows of `P`, in the order of its fields, but for those a panel draws its own way.
     #[must_use]
     pub fn without(drawn_elsewhere: &[&str]) -> Self {
+        Self::of(|field| !drawn_elsewhere.contains(&field))
+    }
+
+    /// The rows of these fields of `P` alone.
+    #[must_use]
+    pub fn only(fields: &[&str]) -> Self {
+        Self::of(|field| fields.contains(&field))
+    }
+
+    fn of(takes: impl Fn(&str) -> bool) -> Self {
         let command = P::augment_args(clap::Command::new("form"));
         let defaults = serde_json::to_value(P::default()).unwrap_or(Value::Null);
         let rows = command
             .get_arguments()
-            .filter(|arg| !drawn_elsewhere.contains(&arg.get_id().as_str()))
+            .filter(|arg| takes(arg.get_id().as_str()))
             .filter_map(|arg| {
                 let field = arg.get_id().to_string();
                 // A field of a nested struct, or one that only the command line has.
                 let default = defaults.get(&field)?.clone();
                 let kind = kind_of(arg, &default)?;
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-                let (name, unit) = name_and_unit(&field, &help);
+                let (mut name, unit) = name_and_unit(&field, &help);
+                if let (Kind::Whole, Some(rest)) = (&kind, name.strip_prefix("Largest ")) {
+                    name = format!("Most {rest}");
+                }
                 Some(Row {
                     field,
                     name,

@@ -1,44 +1,58 @@
-//! Background and alignment.
+//! From raw images to a series that RESIRE can use: every step with its switch, its parameters, what it found in
+//! this series, and its pictures in the tilt view.
 
 use super::form::Form;
 use super::{command_button, fact, run_row, section};
-use crate::preprocess::PrepareParams;
+use crate::preprocess::{Bm3dParams, PrepareParams, Prepared, Step};
 use crate::project::Stage;
 use crate::reconstruct::GeometryParams;
-use crate::ui::actions::{Action, Actions};
-use crate::ui::state::AppState;
-use eframe::egui::Ui;
+use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::state::{AppState, TiltPicture};
+use eframe::egui::{self, Ui};
 use std::sync::LazyLock;
 
+static DENOISE: LazyLock<Form<Bm3dParams>> = LazyLock::new(|| Form::without(&[]));
+static BACKGROUND: LazyLock<Form<PrepareParams>> =
+    LazyLock::new(|| Form::only(&["background_model", "dilation_px", "clamp"]));
+static DOSE: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::only(&["equalize_dose"]));
+static REST: LazyLock<Form<PrepareParams>> = LazyLock::new(|| {
+    Form::without(&[
+        "skip",
+        "denoise",
+        "background_model",
+        "dilation_px",
+        "clamp",
+        "equalize_dose",
+    ])
+});
 static GEOMETRY: LazyLock<Form<GeometryParams>> = LazyLock::new(|| Form::without(&[]));
-static FORM: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::without(&[]));
 
 /// Draws the panel.
 pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     let workspace = &state.workspace;
-    ui.label(
-        "Subtracts the background round the particle and aligns the tilts by their common line and centre of mass. \
-         Skip it when the series was prepared elsewhere.",
-    );
     if let Some(series) = &workspace.series {
-        ui.add_space(4.0);
-        fact(ui, "Series", format!("{} tilts", series.len()));
-        fact(
-            ui,
-            "State",
-            if workspace.prepared.is_some() {
-                "prepared; reconstruction uses it"
-            } else {
-                "as read"
-            },
-        );
+        let how = if workspace.prepared.is_some() {
+            "prepared; reconstruction uses them"
+        } else {
+            "as read"
+        };
+        ui.label(format!("{} tilts, {how}", series.len()));
     }
-    section(ui, "Parameters");
+    ui.weak("Leave this stage out when the series was prepared elsewhere.");
+    pictures_ui(ui, state, actions);
     let mut params = workspace.project.parameters.prepare.clone();
-    if FORM.ui(ui, &mut params) {
-        actions.push(Action::SetPrepare(params));
+    let before = params.clone();
+    for step in [Step::Denoise, Step::Background, Step::Align] {
+        step_ui(ui, step, &mut params, state);
+        if step == Step::Denoise && params.denoise {
+            command_button(ui, state, actions, "preview_denoise");
+        }
     }
     section(ui, "Run");
+    REST.ui(ui, &mut params);
+    if params != before {
+        actions.push(Action::SetPrepare(params));
+    }
     run_row(
         ui,
         state,
@@ -47,6 +61,133 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         actions,
     );
     geometry_ui(ui, state, actions);
+}
+
+/// A step's switch, its parameters while it is on, and what it found.
+fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState) {
+    let (name, about) = match step {
+        Step::Drift => ("Frames", "Registers the frames of each tilt"),
+        Step::Denoise => (
+            "Denoise",
+            "BM3D. It pleases the eye and may cost accuracy: compare R_free with and without it",
+        ),
+        Step::Background => (
+            "Background",
+            "Subtracts what lies around and, carried on smoothly, below the specimen",
+        ),
+        Step::Align => (
+            "Align",
+            "Moves the images: common line along the tilt axis, centre of mass across it",
+        ),
+    };
+    section(ui, name);
+    let wanted = step != Step::Denoise || params.denoise;
+    let mut on = wanted && !params.skip.contains(&step);
+    let text = if step == Step::Denoise {
+        "Denoise the images"
+    } else {
+        "Where the data needs it"
+    };
+    if ui.checkbox(&mut on, text).on_hover_text(about).changed() {
+        params.skip.retain(|left_out| *left_out != step);
+        if step == Step::Denoise {
+            params.denoise = on;
+        } else if !on {
+            params.skip.push(step);
+        }
+    }
+    if on {
+        match step {
+            Step::Denoise => {
+                DENOISE.ui(ui, &mut params.bm3d);
+            }
+            Step::Background => {
+                BACKGROUND.ui(ui, params);
+            }
+            Step::Align => {
+                DOSE.ui(ui, params);
+            }
+            Step::Drift => {}
+        }
+    }
+    if let Some(done) = &state.preparation {
+        for note in notes_of(step, done) {
+            let note = capitalised(note);
+            ui.add(egui::Label::new(egui::RichText::new(note).weak()).wrap());
+        }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// The sentences of a preparation that are about a step: each begins with its name.
+fn notes_of(step: Step, done: &Prepared) -> impl Iterator<Item = &str> {
+    let names: &[&str] = match step {
+        Step::Drift => &["Drift", "Frames"],
+        Step::Denoise => &["Denoising", "Denoise"],
+        Step::Background => &["Background"],
+        Step::Align => &["Alignment", "Dose"],
+    };
+    done.notes.iter().filter_map(|note| {
+        let (about, rest) = note.split_once(": ")?;
+        names.contains(&about).then_some(rest)
+    })
+}
+
+/// What the tilt view shows: before, after, and what was taken away.
+fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    section(ui, "Picture");
+    let workspace = &state.workspace;
+    let done = state.preparation.as_ref();
+    let denoised = done.is_some_and(|p| p.denoised.is_some());
+    let subtracted = done.is_some_and(|p| p.background.is_some());
+    let prepared = workspace.prepared.is_some();
+    ui.horizontal_wrapped(|ui| {
+        for (picture, text, there, why) in [
+            (
+                TiltPicture::AsRead,
+                "Before",
+                prepared,
+                "nothing is prepared yet",
+            ),
+            (
+                TiltPicture::Measured,
+                if prepared { "After" } else { "As read" },
+                true,
+                "",
+            ),
+            (
+                TiltPicture::Background,
+                "Background",
+                subtracted,
+                "no background was subtracted in this session",
+            ),
+            (
+                TiltPicture::RemovedNoise,
+                "Removed noise",
+                denoised,
+                "the images were not denoised in this session",
+            ),
+            (
+                TiltPicture::RemovedNoiseFft,
+                "Its FFT",
+                denoised,
+                "the images were not denoised in this session",
+            ),
+        ] {
+            let button = egui::Button::selectable(state.view.tilt_picture == picture, text);
+            let response = ui.add_enabled(there, button).on_disabled_hover_text(why);
+            if response.clicked() {
+                actions.push(Action::View(ViewChange::TiltPicture(picture)));
+            }
+        }
+    });
+    ui.weak("B blinks between before and after.");
 }
 
 fn geometry_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
@@ -64,5 +205,29 @@ fn geometry_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         fact(ui, "Rounds", round.number.to_string());
         fact(ui, "R1", format!("{:.4}", round.r1));
         fact(ui, "Last step", format!("{:.3} px", round.step_px));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Monitor;
+
+    #[test]
+    fn every_sentence_of_a_preparation_is_shown_at_a_step() {
+        let demo = crate::simulate::demo::demo_series(&Default::default(), &Monitor::silent())
+            .unwrap()
+            .series;
+        let params = PrepareParams {
+            all_steps: true,
+            equalize_dose: true,
+            ..PrepareParams::default()
+        };
+        let done = crate::preprocess::prepare(&demo, &params, &Monitor::silent()).unwrap();
+        let shown: usize = [Step::Drift, Step::Denoise, Step::Background, Step::Align]
+            .into_iter()
+            .map(|step| notes_of(step, &done).count())
+            .sum();
+        assert_eq!(shown, done.notes.len(), "{:?}", done.notes);
     }
 }

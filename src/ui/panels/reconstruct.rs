@@ -245,7 +245,7 @@ fn tilt_bars_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         );
         if response.clicked() {
             actions.push(Action::ShowTilt(tilt));
-            if state.view.tilt_picture == TiltPicture::Fft {
+            if !state.view.tilt_picture.needs_volume() {
                 let change = crate::ui::actions::ViewChange::TiltPicture(TiltPicture::Difference);
                 actions.push(Action::View(change));
             }

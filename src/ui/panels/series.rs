@@ -293,13 +293,13 @@ fn summary(ui: &mut Ui, series: &TiltSeries) {
 fn picture_ui(ui: &mut Ui, state: &AppState, series: &TiltSeries, actions: &mut Actions) {
     let view = &state.view;
     ui.horizontal(|ui| {
-        for (picture, text, needs_volume) in [
-            (TiltPicture::Measured, "Measured", false),
-            (TiltPicture::Computed, "Computed", true),
-            (TiltPicture::Difference, "Difference", true),
-            (TiltPicture::Fft, "FFT", false),
+        for (picture, text) in [
+            (TiltPicture::Measured, "Measured"),
+            (TiltPicture::Computed, "Computed"),
+            (TiltPicture::Difference, "Difference"),
+            (TiltPicture::Fft, "FFT"),
         ] {
-            let there = !needs_volume || state.shown_volume().is_some();
+            let there = !picture.needs_volume() || state.shown_volume().is_some();
             let button = egui::Button::selectable(view.tilt_picture == picture, text);
             let response = ui.add_enabled(there, button);
             if response.clicked() {

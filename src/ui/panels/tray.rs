@@ -82,7 +82,7 @@ fn tabs_ui(
     actions: &mut Actions,
 ) {
     for (id, name, _) in TABS {
-        let there = figures.find(id).is_some() && (id != "r1" || !state.live.iterations.is_empty());
+        let there = figures.find(id).is_some();
         let text = if there {
             RichText::new(name)
         } else {

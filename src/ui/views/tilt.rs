@@ -5,15 +5,21 @@ use super::canvas::{self, Camera, Picture, Shading, Viewport, key, shade};
 use crate::jobs::picture;
 use crate::model::geometry::apply;
 use crate::model::{TiltSeries, Volume, center_index};
+use crate::preprocess::Prepared;
 use crate::ui::actions::{Action, Actions};
 use crate::ui::state::{AppState, ColorMap, TiltPicture};
 use crate::ui::theme;
 use eframe::egui::{self, Align2, Color32, ColorImage, Rect, Sense, Stroke, Ui, pos2, vec2};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2, Axis};
 use std::sync::Arc;
 
 struct Request {
     series: Arc<TiltSeries>,
+    /// The series before preparation.
+    as_read: Option<Arc<TiltSeries>>,
+    preparation: Option<Arc<Prepared>>,
+    /// The shown tilt, denoised for a look.
+    preview: Option<Arc<Array2<f32>>>,
     volume: Option<Arc<Volume>>,
     tilt: usize,
     what: TiltPicture,
@@ -29,56 +35,105 @@ struct Shown {
 
 fn make(request: Request) -> (Shown, ColorImage) {
     let measured = request.series.image(request.tilt);
-    let computed = || -> Option<Array2<f32>> {
-        picture::computed(request.volume.as_deref()?, &request.series, request.tilt).ok()
-    };
-    // Measured and computed share one contrast, so that they can be compared by eye.
-    let range = picture::percentiles(measured.iter(), request.percentiles);
     let plain = Shading {
-        range,
+        // Measured and computed share one contrast, so that they can be compared by eye.
+        range: picture::percentiles(measured.iter(), request.percentiles),
         map: request.map,
         diverging: false,
     };
-    let r = |other: &Array2<f32>| {
-        let total: f64 = measured.iter().map(|v| f64::from(v.abs())).sum();
-        let differ: f64 = measured
-            .iter()
-            .zip(other)
-            .map(|(a, b)| f64::from((b - a).abs()))
-            .sum();
-        Some(differ / total.max(f64::MIN_POSITIVE))
+    let own_range = |image: &Array2<f32>| Shading {
+        range: picture::percentiles(image.iter(), request.percentiles),
+        ..plain
     };
-    match request.what {
-        TiltPicture::Measured => (Shown::default(), shade(&measured.to_owned(), plain)),
-        TiltPicture::Fft => {
-            let power = picture::log_power(measured);
-            let range = picture::percentiles(power.iter(), [30.0, 99.95]);
-            (Shown::default(), shade(&power, Shading { range, ..plain }))
-        }
-        TiltPicture::Computed => match computed() {
-            Some(image) => (Shown { r: r(&image) }, shade(&image, plain)),
-            None => (
-                Shown::default(),
-                shade(&Array2::zeros(measured.dim()), plain),
-            ),
-        },
-        TiltPicture::Difference => match computed() {
-            Some(image) => {
-                let shown = Shown { r: r(&image) };
-                let difference = &measured - &image;
-                let [_, high] = picture::percentiles(difference.mapv(f32::abs).iter(), [0.0, 99.5]);
-                let shading = Shading {
-                    range: [-high, high],
-                    diverging: true,
-                    ..plain
+    let spectrum = |image: ArrayView2<'_, f32>| {
+        let power = picture::log_power(image);
+        let range = picture::percentiles(power.iter(), [30.0, 99.95]);
+        shade(&power, Shading { range, ..plain })
+    };
+    let about_zero = |image: &Array2<f32>| {
+        let [_, high] = picture::percentiles(image.mapv(f32::abs).iter(), [0.0, 99.5]);
+        let shading = Shading {
+            range: [-high, high],
+            diverging: true,
+            ..plain
+        };
+        shade(image, shading)
+    };
+    // What is not there is drawn as an empty image; the caption says what it needs.
+    let nothing = || shade(&Array2::zeros(measured.dim()), plain);
+    let image = match request.what {
+        TiltPicture::Measured => Some(shade(&measured.to_owned(), plain)),
+        TiltPicture::Fft => Some(spectrum(measured)),
+        TiltPicture::Computed | TiltPicture::Difference => {
+            if let Some(image) = request.computed() {
+                let shown = Shown {
+                    r: Some(r_factor(measured, &image)),
                 };
-                (shown, shade(&difference, shading))
+                let picture = if request.what == TiltPicture::Computed {
+                    shade(&image, plain)
+                } else {
+                    about_zero(&(&measured - &image))
+                };
+                return (shown, picture);
             }
-            None => (
-                Shown::default(),
-                shade(&Array2::zeros(measured.dim()), plain),
-            ),
-        },
+            None
+        }
+        TiltPicture::AsRead => request.image_as_read().map(|image| {
+            let image = image.to_owned();
+            shade(&image, own_range(&image))
+        }),
+        TiltPicture::Background => request
+            .background()
+            .map(|image| shade(&image, own_range(&image))),
+        TiltPicture::Preview => {
+            request
+                .preview
+                .as_ref()
+                .map(|image| match request.image_as_read() {
+                    // The contrast of the raw image, so that only the noise goes when they blink.
+                    Some(before) => shade(image, own_range(&before.to_owned())),
+                    None => shade(image, own_range(image)),
+                })
+        }
+        TiltPicture::RemovedNoise => request.removed_noise().map(|image| about_zero(&image)),
+        TiltPicture::RemovedNoiseFft => request.removed_noise().map(|image| spectrum(image.view())),
+    };
+    (Shown::default(), image.unwrap_or_else(nothing))
+}
+
+/// Σ|computed − measured| / Σ|measured|.
+fn r_factor(measured: ArrayView2<'_, f32>, computed: &Array2<f32>) -> f64 {
+    let total: f64 = measured.iter().map(|v| f64::from(v.abs())).sum();
+    let differ: f64 = measured
+        .iter()
+        .zip(computed)
+        .map(|(a, b)| f64::from((b - a).abs()))
+        .sum();
+    differ / total.max(f64::MIN_POSITIVE)
+}
+
+impl Request {
+    fn computed(&self) -> Option<Array2<f32>> {
+        picture::computed(self.volume.as_deref()?, &self.series, self.tilt).ok()
+    }
+
+    fn image_as_read(&self) -> Option<ArrayView2<'_, f32>> {
+        let series = self.as_read.as_ref()?;
+        (self.tilt < series.len()).then(|| series.image(self.tilt))
+    }
+
+    fn background(&self) -> Option<Array2<f32>> {
+        let stack = self.preparation.as_ref()?.background.as_ref()?;
+        (self.tilt < stack.len_of(Axis(0))).then(|| stack.index_axis(Axis(0), self.tilt).to_owned())
+    }
+
+    fn removed_noise(&self) -> Option<Array2<f32>> {
+        let denoised = &self.preparation.as_ref()?.denoised.as_ref()?.images;
+        let before = self.image_as_read()?;
+        (self.tilt < denoised.len_of(Axis(0)))
+            .then(|| denoised.index_axis(Axis(0), self.tilt))
+            .filter(|after| after.dim() == before.dim())
+            .map(|after| &before - &after)
     }
 }
 
@@ -121,7 +176,7 @@ impl TiltView {
             viewport.rect_of(low, high),
             &viewport,
         );
-        if state.view.tilt_picture != TiltPicture::Fft {
+        if !state.view.tilt_picture.is_spectrum() {
             draw_axis(ui, &viewport, series, tilt);
             draw_crosshair(ui, &viewport, state, series, tilt);
             if series.pixel_size.is_some() {
@@ -172,15 +227,15 @@ impl TiltView {
     ) {
         let view = &state.view;
         let volume = state.shown_volume();
-        let compares = matches!(
-            view.tilt_picture,
-            TiltPicture::Computed | TiltPicture::Difference
-        );
+        let compares = view.tilt_picture.needs_volume();
+        let preview = state.preview.as_ref().filter(|p| p.tilt == tilt);
         let of = volume
             .filter(|_| compares)
             .map_or(0, |volume| Arc::as_ptr(volume) as usize);
         let key = key((
             Arc::as_ptr(series) as usize,
+            (state.preparation.as_ref()).map_or(0, |p| Arc::as_ptr(p) as usize),
+            preview.map_or(0, |p| Arc::as_ptr(&p.image) as usize),
             of,
             tilt,
             view.tilt_picture as u8,
@@ -189,6 +244,9 @@ impl TiltView {
         ));
         let request = || Request {
             series: Arc::clone(series),
+            as_read: state.workspace.series.clone(),
+            preparation: state.preparation.clone(),
+            preview: preview.map(|p| Arc::clone(&p.image)),
             volume: volume.filter(|_| compares).cloned(),
             tilt,
             what: view.tilt_picture,
@@ -209,11 +267,16 @@ impl TiltView {
             TiltPicture::Computed => "computed",
             TiltPicture::Difference => "measured − computed",
             TiltPicture::Fft => "power spectrum (log)",
+            TiltPicture::Preview if state.preview.as_ref().is_some_and(|p| p.tilt == tilt) => {
+                "denoised for a look"
+            }
+            TiltPicture::Preview => "not previewed: Preview this tilt is in Prepare",
+            TiltPicture::AsRead => "as read, before preparation",
+            TiltPicture::Background => "background that was subtracted",
+            TiltPicture::RemovedNoise => "noise that was removed",
+            TiltPicture::RemovedNoiseFft => "power spectrum of the removed noise (log)",
         };
-        let compares = matches!(
-            state.view.tilt_picture,
-            TiltPicture::Computed | TiltPicture::Difference
-        );
+        let compares = state.view.tilt_picture.needs_volume();
         let mut text = what.to_owned();
         if compares && state.shown_volume().is_none() {
             text += " (needs a reconstruction)";
