@@ -10,10 +10,12 @@
 use super::general::{self, General};
 use super::layout::{COLUMNS, Layout, SLAB, TILE, Tile};
 pub use super::layout::{WorkImages, WorkVolume};
+use super::misfit;
+pub use super::misfit::Misfit;
 pub use super::simd::vector_name;
-use super::simd::{Instructions, Kernel, Vector};
+use super::simd::Instructions;
 use super::single_axis::{self, SingleAxis};
-use crate::model::{EulerAngles, Volume};
+use crate::model::EulerAngles;
 use crate::monitor::{Monitor, Stopped};
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
@@ -34,15 +36,6 @@ pub struct LinearProjector {
 enum Geometry {
     SingleAxis(SingleAxis),
     General(General),
-}
-
-/// How far projections are from measured images.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Misfit {
-    /// `Σ |Πᵢ O − bᵢ|`.
-    pub absolute: f64,
-    /// `Σ (Πᵢ O − bᵢ)²`.
-    pub squares: f64,
 }
 
 impl LinearProjector {
@@ -323,116 +316,19 @@ impl LinearProjector {
         measured: &WorkImages,
         fitted: &[bool],
     ) -> Vec<Misfit> {
-        let layout = &self.layout;
-        let slab = (layout.all_rows() * layout.slab_y).max(1);
-        let mut parts = vec![Misfit::default(); layout.slabs().count() * layout.tilts];
-        images
-            .0
-            .par_chunks_mut(slab)
-            .zip(measured.0.par_chunks(slab))
-            .zip(parts.par_chunks_mut(layout.tilts))
-            .for_each(|((images, measured), parts)| {
-                let len = images.len() / layout.tilts;
-                images
-                    .par_chunks_mut(len)
-                    .zip(measured.par_chunks(len))
-                    .zip(parts)
-                    .enumerate()
-                    .for_each(|(tilt, ((image, measured), misfit))| {
-                        self.instructions.run(Subtract {
-                            image,
-                            measured,
-                            misfit,
-                        });
-                        if !fitted[tilt] {
-                            image.fill(0.0);
-                        }
-                    });
-            });
-        (0..layout.tilts)
-            .map(|tilt| {
-                let of_tilt = parts.iter().skip(tilt).step_by(layout.tilts);
-                of_tilt.fold(Misfit::default(), |sum, part| Misfit {
-                    absolute: sum.absolute + part.absolute,
-                    squares: sum.squares + part.squares,
-                })
-            })
-            .collect()
+        let slab = self.layout.all_rows() * self.layout.slab_y;
+        misfit::subtract(self.instructions, images, measured, slab, fitted)
     }
 
     /// Zeroes the images of the tilts that are not `kept`.
     pub fn keep(&self, images: &mut WorkImages, kept: &[bool]) {
-        let layout = &self.layout;
-        for slab in images
-            .0
-            .chunks_mut((layout.all_rows() * layout.slab_y).max(1))
-        {
-            let len = slab.len() / layout.tilts;
-            for (image, kept) in slab.chunks_mut(len).zip(kept) {
-                if !kept {
-                    image.fill(0.0);
-                }
-            }
-        }
+        misfit::keep(images, self.layout.all_rows() * self.layout.slab_y, kept);
     }
 }
 
 /// Sums of a tile's columns, from the beginning of a cache line.
 #[repr(align(64))]
 struct Scratch([f32; COLUMNS * SLAB]);
-
-/// Values summed up in single precision before they go to a double.
-const BLOCK: usize = 256;
-
-struct Subtract<'a> {
-    image: &'a mut [f32],
-    measured: &'a [f32],
-    misfit: &'a mut Misfit,
-}
-
-impl Kernel for Subtract<'_> {
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let blocks = self
-            .image
-            .chunks_mut(BLOCK)
-            .zip(self.measured.chunks(BLOCK));
-        for (image, measured) in blocks {
-            let mut absolute = [0.0f32; LANES];
-            let mut squares = [0.0f32; LANES];
-            // Images are whole cache lines.
-            let lines = image.as_chunks_mut::<LANES>().0;
-            for (image, measured) in lines.iter_mut().zip(measured.as_chunks::<LANES>().0) {
-                for lane in 0..LANES {
-                    image[lane] -= measured[lane];
-                    absolute[lane] += image[lane].abs();
-                    squares[lane] += image[lane] * image[lane];
-                }
-            }
-            self.misfit.absolute += f64::from(absolute.iter().sum::<f32>());
-            self.misfit.squares += f64::from(squares.iter().sum::<f32>());
-        }
-    }
-}
-
-/// Numbers of a cache line.
-const LANES: usize = 16;
-
-/// Projects `volume` at `angles`: images of shape `(tilt, x, y)`.
-///
-/// # Errors
-/// A stop.
-pub fn forward(
-    volume: &Volume,
-    angles: &[EulerAngles],
-    image_size: [usize; 2],
-    monitor: &Monitor,
-) -> Result<Array3<f32>, Stopped> {
-    let projector = LinearProjector::new(volume.size(), image_size, angles);
-    let mut images = projector.new_images();
-    projector.forward(&projector.load_volume(&volume.data), &mut images, monitor)?;
-    Ok(projector.store_images(&images))
-}
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,13 @@
 
 mod aligned;
 pub mod bench;
+pub mod fourier;
 mod general;
 mod layout;
 pub mod linear;
+mod misfit;
 pub mod operator;
 pub(crate) mod simd;
 mod single_axis;
 
-pub use linear::forward;
-pub use operator::Operator;
+pub use operator::{Method, Operator, Projector, forward, forward_by};

@@ -1,15 +1,48 @@
 //! The projector of the iterations, whichever it is: forward projection, its transpose, and the working layout of
 //! volume and images, which is the projector's own.
 
+use super::fourier::FourierProjector;
 use super::layout::{WorkImages, WorkVolume};
 use super::linear::{LinearProjector, Misfit};
+use crate::model::{EulerAngles, Volume};
 use crate::monitor::{Monitor, Stopped};
 use ndarray::{Array3, ArrayView3};
+use serde::{Deserialize, Serialize};
+
+/// How projections are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Projector {
+    /// Line integrals in real space with linear interpolation, and their exact transpose.
+    #[default]
+    Linear,
+    /// Central slices of the volume's Fourier transform.
+    Fourier,
+}
+
+/// Which projector, and its settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Method {
+    /// Which.
+    pub projector: Projector,
+    /// How much finer the Fourier projector's grid is than the volume's own.
+    pub oversampling: f64,
+}
+
+impl Method {
+    /// The linear projector.
+    pub const LINEAR: Self = Self {
+        projector: Projector::Linear,
+        oversampling: 1.5,
+    };
+}
 
 /// A projector of any kind.
 pub enum Operator {
     /// Line integrals in real space.
     Linear(LinearProjector),
+    /// Central slices in Fourier space.
+    Fourier(FourierProjector),
 }
 
 /// Calls the same method of whichever projector it is.
@@ -17,11 +50,29 @@ macro_rules! either {
     ($operator:expr, $projector:ident => $call:expr) => {
         match $operator {
             Operator::Linear($projector) => $call,
+            Operator::Fourier($projector) => $call,
         }
     };
 }
 
 impl Operator {
+    /// A projector from volumes of `volume_size` `(x, y, z)` to images of `image_size` `(x, y)`.
+    #[must_use]
+    pub fn new(
+        method: Method,
+        volume_size: [usize; 3],
+        image_size: [usize; 2],
+        angles: &[EulerAngles],
+    ) -> Self {
+        match method.projector {
+            Projector::Linear => Self::Linear(LinearProjector::new(volume_size, image_size, angles)),
+            Projector::Fourier => {
+                let projector = FourierProjector::new(volume_size, image_size, angles, method.oversampling);
+                Self::Fourier(projector)
+            }
+        }
+    }
+
     /// Number of tilts.
     #[must_use]
     pub fn tilts(&self) -> usize {
@@ -126,4 +177,34 @@ impl Operator {
     pub fn keep(&self, images: &mut WorkImages, kept: &[bool]) {
         either!(self, p => p.keep(images, kept))
     }
+}
+
+/// Projects `volume` at `angles` with the linear projector: images of shape `(tilt, x, y)`.
+///
+/// # Errors
+/// A stop.
+pub fn forward(
+    volume: &Volume,
+    angles: &[EulerAngles],
+    image_size: [usize; 2],
+    monitor: &Monitor,
+) -> Result<Array3<f32>, Stopped> {
+    forward_by(Method::LINEAR, volume, angles, image_size, monitor)
+}
+
+/// As [`forward`], with any projector.
+///
+/// # Errors
+/// A stop.
+pub fn forward_by(
+    method: Method,
+    volume: &Volume,
+    angles: &[EulerAngles],
+    image_size: [usize; 2],
+    monitor: &Monitor,
+) -> Result<Array3<f32>, Stopped> {
+    let operator = Operator::new(method, volume.size(), image_size, angles);
+    let mut images = operator.new_images();
+    operator.forward(&operator.load_volume(&volume.data), &mut images, monitor)?;
+    Ok(operator.store_images(&images))
 }

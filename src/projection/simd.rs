@@ -4,6 +4,8 @@
 //! one. Everything a kernel calls in its inner loops must be `#[inline(always)]`: only code inlined into the function
 //! that is compiled for an instruction set may use it.
 
+use rustfft::num_complex::Complex32;
+
 /// A few single-precision numbers that are worked on at once.
 pub trait Vector: Copy {
     /// How many.
@@ -329,4 +331,20 @@ pub(crate) fn dispatch(kernel: impl Kernel) {
 #[must_use]
 pub fn vector_name() -> &'static str {
     Instructions::best().name()
+}
+
+/// Complex numbers as they lie in memory: real and imaginary parts in turn.
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(super) fn parts(values: &[Complex32]) -> &[f32] {
+    // SAFETY: `Complex` is `repr(C)` of two numbers of one type, which needs no more alignment than one of them.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), 2 * values.len()) }
+}
+
+/// As [`parts`], to change.
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(super) fn parts_mut(values: &mut [Complex32]) -> &mut [f32] {
+    // SAFETY: as in `parts`; any two numbers are a complex one.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), 2 * values.len()) }
 }

@@ -12,21 +12,14 @@ pub mod resire;
 pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
 pub use resire::Resire;
 
+pub use crate::projection::Projector;
+
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
+use crate::projection::Method;
+use crate::projection::fourier::OVERSAMPLING;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// How projections are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Projector {
-    /// Line integrals in real space with linear interpolation, and their exact transpose.
-    #[default]
-    Linear,
-    /// Central slices of the volume's Fourier transform.
-    Fourier,
-}
 
 /// Where the iterations run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -54,7 +47,7 @@ pub struct ReconstructParams {
     /// How projections are computed
     #[arg(long, value_enum, default_value_t = Self::default().projector)]
     pub projector: Projector,
-    /// Zero padding of the Fourier projector (Zr: 4)
+    /// How much finer than its own the Fourier projector's grid of a volume's transform is; its kernel is chosen for it
     #[arg(long, default_value_t = Self::default().oversampling)]
     pub oversampling: f64,
     /// Momentum with adaptive restart: the same objective in far fewer iterations
@@ -83,13 +76,24 @@ impl Default for ReconstructParams {
             iterations: 200, // (Zr, PdPt)
             step: 1.0,
             projector: Projector::Linear,
-            oversampling: 4.0, // (Zr)
+            oversampling: 1.5,
             accelerated: false,
             no_positivity: false,
             leave_out: None,
             engine: Engine::Auto,
             volume_size: None,
             smoothing: 0.0,
+        }
+    }
+}
+
+impl ReconstructParams {
+    /// The projector asked for.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        Method {
+            projector: self.projector,
+            oversampling: self.oversampling,
         }
     }
 }
@@ -264,10 +268,10 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         format!("{:?}", params.leave_out),
     )?;
     range(
-        "projector",
-        params.projector == Projector::Linear,
-        "linear, the only one in this version",
-        "fourier".to_owned(),
+        "oversampling",
+        OVERSAMPLING.contains(&params.oversampling),
+        "a grid 1.25 to 4 times as fine",
+        params.oversampling.to_string(),
     )?;
     let sizes = params.volume_size.as_ref();
     range(

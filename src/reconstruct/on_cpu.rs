@@ -2,10 +2,10 @@
 
 use super::ReconstructParams;
 use super::problem::{Failure, Problem};
-use crate::model::{EulerAngles, TiltSeries, Volume};
+use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
-use crate::projection::Operator;
-use crate::projection::linear::{LinearProjector, Misfit, WorkImages, WorkVolume, vector_name};
+use crate::projection::{Method, Operator};
+use crate::projection::linear::{Misfit, WorkImages, WorkVolume, vector_name};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -13,6 +13,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 16;
 
 pub(super) struct OnCpu {
+    method: Method,
     projector: Operator,
     /// Measured images in working layout.
     measured: WorkImages,
@@ -67,7 +68,8 @@ impl OnCpu {
         support: Option<&Volume>,
     ) -> Self {
         let size = super::volume_size(series, params);
-        let projector = operator(size, series.image_size(), &series.angles);
+        let method = params.method();
+        let projector = Operator::new(method, size, series.image_size(), &series.angles);
         let volume = start.map_or_else(
             || projector.new_volume(),
             |start| projector.load_volume(&start.data),
@@ -83,14 +85,10 @@ impl OnCpu {
             }),
             residual: projector.new_images(),
             volume,
+            method,
             projector,
         }
     }
-}
-
-/// The projector asked for.
-fn operator(volume: [usize; 3], image: [usize; 2], angles: &[EulerAngles]) -> Operator {
-    Operator::Linear(LinearProjector::new(volume, image, angles))
 }
 
 fn inside(support: &WorkVolume) -> Vec<bool> {
@@ -202,7 +200,8 @@ impl Problem for OnCpu {
         let data = self.projector.store_volume(&self.volume);
         let (nx, ny, nz) = data.dim();
         // One tilt axis or several: the working layout may be another.
-        let projector = operator([nx, ny, nz], series.image_size(), &series.angles);
+        let (size, image) = ([nx, ny, nz], series.image_size());
+        let projector = Operator::new(self.method, size, image, &series.angles);
         let carry = |work: &WorkVolume| projector.load_volume(&self.projector.store_volume(work));
         self.ahead = self.ahead.as_ref().map(|ahead| Ahead {
             point: carry(&ahead.point),
@@ -223,10 +222,7 @@ impl Problem for OnCpu {
     }
 
     fn engine(&self) -> String {
-        format!(
-            "cpu, {} threads, {}",
-            rayon::current_num_threads(),
-            vector_name()
-        )
+        let threads = rayon::current_num_threads();
+        format!("cpu, {threads} threads, {}", vector_name())
     }
 }
