@@ -65,9 +65,12 @@ impl Operator {
         angles: &[EulerAngles],
     ) -> Self {
         match method.projector {
-            Projector::Linear => Self::Linear(LinearProjector::new(volume_size, image_size, angles)),
+            Projector::Linear => {
+                Self::Linear(LinearProjector::new(volume_size, image_size, angles))
+            }
             Projector::Fourier => {
-                let projector = FourierProjector::new(volume_size, image_size, angles, method.oversampling);
+                let projector =
+                    FourierProjector::new(volume_size, image_size, angles, method.oversampling);
                 Self::Fourier(projector)
             }
         }

@@ -4,8 +4,8 @@ use super::ReconstructParams;
 use super::problem::{Failure, Problem};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
-use crate::projection::{Method, Operator};
 use crate::projection::linear::{Misfit, WorkImages, WorkVolume, vector_name};
+use crate::projection::{Method, Operator};
 use ndarray::Array3;
 use rayon::prelude::*;
 

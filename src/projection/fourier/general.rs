@@ -10,8 +10,8 @@ use super::plane::{self, Axis, Place, Plane, PlaneScratch, Sums, TWICE, Transfor
 use super::single_axis::signed;
 use super::{Pool, Sizes, period};
 use crate::model::{Matrix3, center_index};
-use crate::projection::simd::{Instructions, Kernel, Vector};
 use crate::monitor::Stopped;
+use crate::projection::simd::{Instructions, Kernel, Vector};
 use rayon::prelude::*;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex32;
@@ -426,8 +426,7 @@ impl General {
         for (pair, line) in pairs.zip(lines.chunks_mut(my)) {
             for y in 0..ny {
                 let second = pair.get(ny + y).copied().unwrap_or(0.0);
-                line[self.y.place(y)] =
-                    Complex32::new(pair[y], second) * self.y.correction[y];
+                line[self.y.place(y)] = Complex32::new(pair[y], second) * self.y.correction[y];
             }
         }
         let down = &self.y.transform.down;

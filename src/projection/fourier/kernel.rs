@@ -25,7 +25,9 @@ impl KaiserBessel {
     pub(super) fn new(oversampling: f64) -> Self {
         // The error falls as exp(−π W √(1 − 1/σ)) (Barnett, Magland & af Klinteberg, SIAM J. Sci. Comput. 41 (2019)).
         let rate = PI * (1.0 - 1.0 / oversampling).sqrt();
-        let width = ((1.0 / ACCURACY).ln() / rate).ceil().clamp(4.0, MOST as f64) as usize;
+        let width = ((1.0 / ACCURACY).ln() / rate)
+            .ceil()
+            .clamp(4.0, MOST as f64) as usize;
         let w = width as f64;
         let beta = PI * ((w / oversampling * (oversampling - 0.5)).powi(2) - 0.8).sqrt();
         let mut kernel = Self {
@@ -137,8 +139,7 @@ fn monomials(nodes: &[f64], values: &[f64]) -> Vec<f64> {
     let mut differences = values.to_vec();
     for order in 1..count {
         for i in (order..count).rev() {
-            differences[i] =
-                (differences[i] - differences[i - 1]) / (nodes[i] - nodes[i - order]);
+            differences[i] = (differences[i] - differences[i - 1]) / (nodes[i] - nodes[i - order]);
         }
     }
     let mut coefficients = vec![0.0; count];
@@ -215,7 +216,10 @@ mod tests {
                     * reach
                     / f64::from(steps);
                 // The kernel ends with a small step, which a sum over midpoints sees at second order only.
-                assert!((sum - kernel.transform(u)).abs() < 1e-6, "{oversampling} {u}");
+                assert!(
+                    (sum - kernel.transform(u)).abs() < 1e-6,
+                    "{oversampling} {u}"
+                );
             }
         }
         assert!((bessel_i0(1.0) - 1.266_065_877_752_008_4).abs() < 1e-14);

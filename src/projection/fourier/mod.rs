@@ -231,7 +231,9 @@ impl FourierProjector {
     /// Brings a volume back to `(x, y, z)`.
     #[must_use]
     pub fn store_volume(&self, work: &WorkVolume) -> Array3<f32> {
-        Array3::from_shape_fn(self.sizes.volume, |(x, y, z)| work.0[self.voxel_at(x, y, z)])
+        Array3::from_shape_fn(self.sizes.volume, |(x, y, z)| {
+            work.0[self.voxel_at(x, y, z)]
+        })
     }
 
     /// Brings images `(tilt, x, y)` to working layout.
@@ -273,7 +275,13 @@ impl FourierProjector {
             Geometry::SingleAxis(geometry) => geometry,
             Geometry::General(general) => {
                 let check = || monitor.check();
-                return general.forward(self.instructions, &volume.0, &mut images.0, length, &check);
+                return general.forward(
+                    self.instructions,
+                    &volume.0,
+                    &mut images.0,
+                    length,
+                    &check,
+                );
             }
         };
         let (_, image_y, _) = self.stored_y();
@@ -344,7 +352,14 @@ impl FourierProjector {
             Geometry::SingleAxis(geometry) => geometry,
             Geometry::General(general) => {
                 let instructions = self.instructions;
-                return general.adjoint(instructions, &images.0, length, &mut volume.0, check, take);
+                return general.adjoint(
+                    instructions,
+                    &images.0,
+                    length,
+                    &mut volume.0,
+                    check,
+                    take,
+                );
             }
         };
         let (volume_y, _, _) = self.stored_y();
