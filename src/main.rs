@@ -10,6 +10,13 @@ fn main() -> ExitCode {
     if cli.command.is_some() {
         return cli::run(cli);
     }
+    if let Some(missing) = cli.files.iter().find(|file| !file.exists()) {
+        eprintln!(
+            "error: {} is neither a command nor a file that exists (see aetlas --help)",
+            missing.display()
+        );
+        return ExitCode::from(2);
+    }
     let safe = |app: &mut aetlas::ui::App| app.keep_safe(&Session::default_root());
     match aetlas::ui::run_with(cli.files, aetlas::jobs::execute::execute, safe) {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 use super::error::{Fault, IoError};
 use super::tables::cells;
 use crate::model::{AtomId, Atoms, Column};
+use crate::numeric::neighbors::nearest_distances;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -517,6 +518,7 @@ pub fn write_csv(path: &Path, atoms: &Atoms, force: bool) -> Result<(), IoError>
 #[must_use]
 pub fn looks_like_voxels(atoms: &Atoms) -> Option<f64> {
     let mut distances = nearest_distances(&atoms.positions);
+    distances.retain(|d| d.is_finite());
     if distances.is_empty() {
         return None;
     }
@@ -526,29 +528,4 @@ pub fn looks_like_voxels(atoms: &Atoms) -> Option<f64> {
     let median = distances[distances.len() / 2];
     // No condensed matter has its atoms further apart (Cs–Cs 5.2 Å is beyond what tomography has seen).
     (close * 10 > distances.len() || median > 5.0).then_some(median)
-}
-
-/// Nearest-neighbor distances of up to 2000 evenly chosen atoms, by a sweep along x.
-fn nearest_distances(positions: &[[f64; 3]]) -> Vec<f64> {
-    let mut sorted = positions.to_vec();
-    sorted.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    let stride = sorted.len().div_ceil(2000).max(1);
-    let mut distances = Vec::new();
-    for index in (0..sorted.len()).step_by(stride) {
-        let here = sorted[index];
-        let mut best = f64::INFINITY;
-        let mut look = |other: &[f64; 3]| {
-            if (other[0] - here[0]).powi(2) >= best {
-                return false;
-            }
-            best = best.min(crate::model::geometry::distance_squared(here, *other));
-            true
-        };
-        let _ = sorted[index + 1..].iter().all(&mut look);
-        let _ = sorted[..index].iter().rev().all(&mut look);
-        if best.is_finite() {
-            distances.push(best.sqrt());
-        }
-    }
-    distances
 }

@@ -191,6 +191,14 @@ fn finish(workspace: &mut Workspace, stage: Stage, record: Record, reason: &str)
 
 /// What was read beside an open document: fields that were read replace those that are there.
 fn merge(workspace: &mut Workspace, read: Workspace) {
+    let untitled = crate::project::Project::default().name;
+    if workspace.project.name == untitled && !read.project.name.is_empty() {
+        workspace.project.name = read.project.name;
+    }
+    if let Some(truth) = read.truth {
+        workspace.truth = Some(truth);
+        workspace.comparison = None;
+    }
     let sources = &mut workspace.project.sources;
     if let Some(series) = read.series {
         workspace.project.pixel_size = series.pixel_size;

@@ -26,6 +26,7 @@ pub fn open(
     }
     let mut notes = Vec::new();
     let mut read = Workspace::default();
+    read.project.name = name_of(&pairing);
     if let Some(projections) = &pairing.projections {
         if let Some(question) = which_array(projections, hints)? {
             return Ok(JobOutput::Question(question));
@@ -56,9 +57,17 @@ pub fn open(
                 nearest,
             }));
         }
-        notes.push(format!("{spec}: {} atoms", atoms.len()));
-        read.atoms = Some(Arc::new(atoms));
-        read.project.sources.model = Some(spec);
+        if read.series.is_some() && is_called_truth(model) {
+            notes.push(format!(
+                "{spec}: {} atoms, kept as the known truth to compare with",
+                atoms.len()
+            ));
+            read.truth = Some(Arc::new(atoms));
+        } else {
+            notes.push(format!("{spec}: {} atoms", atoms.len()));
+            read.atoms = Some(Arc::new(atoms));
+            read.project.sources.model = Some(spec);
+        }
     }
     if read.series.is_none() && read.volume.is_none() && read.atoms.is_none() {
         return Err(JobError::Failed(pairing.describe()));
@@ -67,6 +76,29 @@ pub fn open(
         workspace: Box::new(read),
         notes,
     })
+}
+
+/// A project is called as the first file of what it begins with.
+fn name_of(pairing: &io::Pairing) -> String {
+    let model = pairing
+        .model
+        .as_ref()
+        .map(|path| path.display().to_string());
+    let sources = [&pairing.projections, &pairing.volume, &model];
+    let first = sources.into_iter().flatten().next();
+    let stem = first.and_then(|spec| {
+        let (path, _) = io::split_spec(spec);
+        Some(path.file_stem()?.to_string_lossy().into_owned())
+    });
+    stem.unwrap_or_default()
+}
+
+/// Whether a model beside a tilt series says by its name that it is what the series was simulated from.
+fn is_called_truth(model: &Path) -> bool {
+    let stem = model
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().to_lowercase());
+    stem.is_some_and(|stem| stem.contains("truth") || stem.ends_with("_gt"))
 }
 
 /// What the user chose wins over what was found.
@@ -170,7 +202,11 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
             notes.into_iter().chain([text]).collect(),
         ));
     }
-    let arrays = io::list(path).map_err(JobError::failed)?;
+    let arrays = match io::list(path) {
+        Ok(arrays) => arrays,
+        // Not arrays: a model, unless that cannot be read either.
+        Err(error) => return describe_model(file).ok_or_else(|| JobError::failed(error)),
+    };
     let mut lines = Vec::new();
     for array in &arrays {
         lines.push(array.describe());
@@ -210,6 +246,43 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
         }),
     });
     Ok((json, lines))
+}
+
+/// What a model holds; `None` when the file is none.
+fn describe_model(file: &str) -> Option<(Value, Vec<String>)> {
+    let atoms = io::load_atoms(file, 1.0).ok()?;
+    let mut species = std::collections::BTreeMap::<&str, usize>::new();
+    for index in 0..atoms.len() {
+        *species.entry(atoms.species_name(index)).or_default() += 1;
+    }
+    let along = |axis: usize| atoms.positions.iter().map(move |p| p[axis]);
+    let extent: [f64; 3] = std::array::from_fn(|axis| {
+        let low = along(axis).fold(f64::INFINITY, f64::min);
+        (along(axis).fold(f64::NEG_INFINITY, f64::max) - low).max(0.0)
+    });
+    let strange = io::looks_like_voxels(&atoms);
+    let counts: Vec<String> = species
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    let columns: Vec<&String> = atoms.columns.keys().collect();
+    let [x, y, z] = extent;
+    let mut lines = vec![
+        format!("{} atoms: {}", atoms.len(), counts.join(", ")),
+        format!("{x:.1} × {y:.1} × {z:.1}, in the file's unit"),
+    ];
+    if !columns.is_empty() {
+        let names: Vec<&str> = columns.iter().map(|name| name.as_str()).collect();
+        lines.push(format!("columns: {}", names.join(", ")));
+    }
+    lines.extend(strange.map(|nearest| {
+        format!("not in Å: the median nearest distance is {nearest:.2}; give the unit with --unit")
+    }));
+    let json = serde_json::json!({
+        "file": file, "atoms": atoms.len(), "species": species, "extent": extent, "columns": columns,
+        "looks_like_angstrom": strange.is_none(),
+    });
+    Some((json, lines))
 }
 
 impl SeriesInput {

@@ -192,4 +192,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn nearest_distances_are_exact() {
+        let positions = [
+            [0.0; 3],
+            [1.0, 0.0, 0.0],
+            [100.0, 0.0, 0.0],
+            [100.0, 30.0, 0.0],
+        ];
+        assert_eq!(nearest_distances(&positions), [1.0, 1.0, 30.0, 30.0]);
+        assert_eq!(nearest_distances(&positions[..1]), [f64::INFINITY]);
+        assert!(nearest_distances(&[]).is_empty());
+    }
 }

@@ -212,7 +212,10 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         return bad(
             "pixel size".to_owned(),
             "a positive length in Å",
-            format!("{:?}", series.pixel_size),
+            series.pixel_size.map_or_else(
+                || "none: the file does not state it".to_owned(),
+                |p| p.to_string(),
+            ),
         );
     };
     for tilt in 0..series.len() {

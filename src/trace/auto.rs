@@ -4,10 +4,10 @@
 //! to smooth and how large the fit's box may be, the distances between them how near two atoms may come. Every choice is
 //! given with its reason, ready for a report.
 
-use super::species::nearest_distances;
 use super::{TraceParams, trace};
 use crate::model::Volume;
 use crate::monitor::Monitor;
+use crate::numeric::neighbors::nearest_distances;
 
 /// What is known of the specimen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -4,10 +4,9 @@
 //! dragged.
 
 use super::{Candidate, Traced, Verdict};
-use crate::model::geometry::distance_squared;
 use crate::model::{AtomId, Atoms};
 use crate::numeric::fit::{Classes, kmeans_line};
-use std::collections::HashMap;
+use crate::numeric::neighbors::CellList;
 
 /// Cells of the histogram in which the classes are counted, over the reference intensity.
 const CELLS_PER_REFERENCE: f64 = 50.0;
@@ -170,49 +169,6 @@ fn separate_peaks(sorted: &[f64], reference: f64) -> usize {
     peaks.len()
 }
 
-/// Positions sorted into cells of one edge, for pairs nearer than that edge.
-pub(super) struct CellList<'a> {
-    positions: &'a [[f64; 3]],
-    edge: f64,
-    cells: HashMap<[i64; 3], Vec<u32>>,
-}
-
-impl<'a> CellList<'a> {
-    /// Sorts all positions; empty cells cost nothing.
-    pub(super) fn new(positions: &'a [[f64; 3]], edge: f64) -> Self {
-        let mut cells: HashMap<[i64; 3], Vec<u32>> = HashMap::new();
-        for (i, p) in positions.iter().enumerate() {
-            cells
-                .entry(p.map(|x| (x / edge).floor() as i64))
-                .or_default()
-                .push(i as u32);
-        }
-        Self {
-            positions,
-            edge,
-            cells,
-        }
-    }
-
-    /// Indices (in no particular order) of positions within the edge's length of `point`, and squared distances.
-    pub(super) fn near(&self, point: [f64; 3], mut give: impl FnMut(usize, f64)) {
-        let home = point.map(|x| (x / self.edge).floor() as i64);
-        for n in 0..27i64 {
-            let cell = [
-                home[0] + n / 9 - 1,
-                home[1] + n / 3 % 3 - 1,
-                home[2] + n % 3 - 1,
-            ];
-            for &i in self.cells.get(&cell).map_or(&[][..], Vec::as_slice) {
-                let r2 = distance_squared(point, self.positions[i as usize]);
-                if r2 < self.edge * self.edge {
-                    give(i as usize, r2);
-                }
-            }
-        }
-    }
-}
-
 /// For each position whether it stays when, from the strongest down, each one that stays removes all weaker ones
 /// nearer than `min_distance`. Equal strengths: the earlier counts as the stronger.
 #[must_use]
@@ -230,7 +186,7 @@ pub fn keep_apart(positions: &[[f64; 3]], strengths: &[f64], min_distance: f64) 
     let cells = CellList::new(positions, min_distance);
     for &i in &order {
         if kept[i] {
-            cells.near(positions[i], |j, _| {
+            cells.for_each_within(positions[i], min_distance, |j, _| {
                 if rank[j] > rank[i] {
                     kept[j] = false;
                 }
@@ -393,6 +349,7 @@ pub fn intensity_histogram(candidates: &[Candidate], bins: usize) -> IntensityHi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::geometry::distance_squared;
     use proptest::prelude::*;
 
     /// Numbers spread as a Gaussian: the normal quantiles of a regular grid, without a random generator.

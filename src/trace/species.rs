@@ -6,11 +6,10 @@
 //! nearby, not with the whole particle.
 
 use super::peaks::PeakFitter;
-use super::select::CellList;
-use crate::model::geometry::distance;
 use crate::model::{Atoms, Volume};
 use crate::numeric::fit::kmeans_line;
 use crate::numeric::interpolate::CubicSpline;
+use crate::numeric::neighbors::{CellList, nearest_distances};
 
 /// Edge of the box whose intensity tells species apart, Å (PdPt).
 pub const SPECIES_BOX: f64 = 2.4;
@@ -104,12 +103,13 @@ fn surface_atoms(positions: &[[f64; 3]]) -> Vec<bool> {
     let Some(typical) = typical else {
         return vec![false; positions.len()];
     };
-    let cells = CellList::new(positions, 1.7 * typical);
+    let reach = 1.7 * typical;
+    let cells = CellList::new(positions, reach);
     let counts: Vec<usize> = positions
         .iter()
         .map(|&p| {
             let mut count = 0;
-            cells.near(p, |_, _| count += 1);
+            cells.for_each_within(p, reach, |_, _| count += 1);
             count - 1
         })
         .collect();
@@ -117,42 +117,6 @@ fn surface_atoms(positions: &[[f64; 3]]) -> Vec<bool> {
     sorted.sort_unstable();
     let limit = SURFACE_NEIGHBORS * sorted[sorted.len() / 2] as f64;
     counts.iter().map(|&c| (c as f64) < limit).collect()
-}
-
-/// Distance of each position to its nearest other one; infinite for a single one.
-pub(super) fn nearest_distances(positions: &[[f64; 3]]) -> Vec<f64> {
-    // Cells as large as the mean spacing hold about one atom; most find a neighbour at once, the rest look wider.
-    let mut low = [f64::INFINITY; 3];
-    let mut high = [f64::NEG_INFINITY; 3];
-    for p in positions {
-        for axis in 0..3 {
-            low[axis] = low[axis].min(p[axis]);
-            high[axis] = high[axis].max(p[axis]);
-        }
-    }
-    let extent = distance(low, high).max(1e-9);
-    let edge = (extent / (positions.len() as f64).cbrt()).max(1e-9);
-    let mut nearest = vec![f64::INFINITY; positions.len()];
-    let mut reach = edge;
-    while reach < 4.0 * extent && nearest.iter().any(|d| d.is_infinite()) {
-        let cells = CellList::new(positions, reach);
-        for (i, p) in positions
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| nearest[*i].is_infinite())
-            .collect::<Vec<_>>()
-        {
-            let mut best = f64::INFINITY;
-            cells.near(*p, |j, r2| {
-                if j != i {
-                    best = best.min(r2);
-                }
-            });
-            nearest[i] = best.sqrt();
-        }
-        reach *= 2.0;
-    }
-    nearest
 }
 
 /// Gives each surface atom the class whose mean among the surface atoms nearby is nearest to its intensity, until
@@ -172,7 +136,7 @@ fn reclassify_surface(
         .enumerate()
         .map(|(i, &p)| {
             let mut near = Vec::new();
-            cells.near(p, |j, _| {
+            cells.for_each_within(p, LOCAL_RADIUS, |j, _| {
                 if i != j {
                     near.push(j as u32);
                 }
@@ -220,6 +184,7 @@ fn reclassify_surface(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::geometry::distance;
     use ndarray::Array3;
 
     /// A ball of atoms 3 Å apart, light inside 7 Å, drawn with wide Gaussians so that surface atoms lose intensity.
@@ -281,18 +246,5 @@ mod tests {
         assert!(told.species.iter().all(|&s| s == 0));
         assert_eq!(told.species_names, ["Al", "type 2", "type 3"]);
         assert!(classify(&flat, &Atoms::default(), 2, &[], SPECIES_BOX).is_empty());
-    }
-
-    #[test]
-    fn nearest_distances_are_exact() {
-        let positions = [
-            [0.0; 3],
-            [1.0, 0.0, 0.0],
-            [100.0, 0.0, 0.0],
-            [100.0, 30.0, 0.0],
-        ];
-        assert_eq!(nearest_distances(&positions), [1.0, 1.0, 30.0, 30.0]);
-        assert_eq!(nearest_distances(&positions[..1]), [f64::INFINITY]);
-        assert!(nearest_distances(&[]).is_empty());
     }
 }

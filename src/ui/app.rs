@@ -613,7 +613,12 @@ pub fn run_with(
             Ok(Box::new(app))
         }),
     )
-    .map_err(|error| format!("cannot open a window: {error}"))
+    .map_err(|error| {
+        // The text after the last colon is the cause; before it stands where in a library it was met.
+        let text = error.to_string();
+        let cause = text.rsplit(": ").next().unwrap_or(&text);
+        format!("cannot open a window: {cause}")
+    })
 }
 
 /// The device gets all the adapter can: volumes need textures and buffers beyond the defaults.

@@ -396,8 +396,6 @@ pub struct AppState {
     pub help: bool,
     /// What would lose unsaved changes and waits for the user's word.
     pub unsaved: Option<Box<super::actions::Action>>,
-    /// Result of a comparison with the truth.
-    pub comparison: Option<String>,
     /// Recently opened projects.
     pub recent: Vec<std::path::PathBuf>,
     /// Set when `recent` changed and is not on disk yet.
@@ -548,8 +546,7 @@ impl AppState {
             JobOutput::Question(question) => self.question = Some(question),
             JobOutput::Compared { line: text, .. } => {
                 self.say(Severity::Info, text.clone());
-                self.workspace.comparison = Some(text.clone());
-                self.comparison = Some(text);
+                self.workspace.comparison = Some(text);
             }
             JobOutput::Doubts { doubts, atoms } => {
                 let text = format!("the tilts doubt {} places of the model", doubts.len());
@@ -633,7 +630,6 @@ impl AppState {
         self.live = LiveRun::default();
         self.preparation = None;
         self.preview = None;
-        self.comparison = None;
         self.question = None;
         self.doubtful.clear();
         self.doubtful_at = None;

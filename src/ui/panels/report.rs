@@ -89,7 +89,7 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         let text = crate::project::report::markdown(&state.workspace);
         actions.push(Action::Copy(text));
     }
-    if let Some(comparison) = &state.comparison {
+    if let Some(comparison) = &state.workspace.comparison {
         section(ui, "Against the known truth");
         ui.label(comparison);
     }
