@@ -234,6 +234,13 @@ pub fn reconstruct(
     context: &JobContext,
 ) -> Result<Arc<Reconstructed>, JobError> {
     context.monitor.phase("Reconstruct");
+    let failed = |error| match error {
+        ReconstructError::Stopped(how) => JobError::Stopped(how),
+        other => JobError::failed(format_args!("{}: {other}", series.name)),
+    };
+    let free = super::memory::free_bytes();
+    let forecast = crate::reconstruct::check_memory(series, params, free).map_err(failed)?;
+    context.monitor.note(&format!("needs {forecast}"));
     let mut record = Record::begin(params, &series_hash(series));
     let mut last_snapshot = Instant::now();
     let mut observe = |iteration: &crate::reconstruct::Iteration, volume: &dyn Fn() -> Volume| {
@@ -259,10 +266,7 @@ pub fn reconstruct(
         &context.monitor,
         &mut observe,
     )
-    .map_err(|error| match error {
-        ReconstructError::Stopped(how) => JobError::Stopped(how),
-        other => JobError::failed(format_args!("{}: {other}", series.name)),
-    })?;
+    .map_err(failed)?;
     record.seconds = outcome.seconds;
     record.engine.clone_from(&outcome.engine);
     record.stopped = outcome.stopped_early;

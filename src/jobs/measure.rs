@@ -6,6 +6,8 @@ use crate::analyze::Analyzed;
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
 use crate::monitor::Monitor;
 use crate::project::{Stage, StageStatus, Workspace, pipeline};
+use crate::projection::bench::{Bench, angles};
+use crate::projection::gpu::{self, CopyLimit, GpuError, Which};
 use crate::reconstruct::Engine;
 use crate::simulate::{AcquisitionParams, CompareParams, Compared};
 use crate::trace::TraceParams;
@@ -308,10 +310,21 @@ fn bench_reconstruct(
     monitor: &Monitor,
 ) -> Result<(Value, Vec<String>), JobError> {
     let size = request.size_or([160; 3])?;
-    if request.engine == Engine::Gpu {
-        return Err(JobError::Failed(
-            "--engine gpu: no GPU engine in this version; use cpu".to_owned(),
-        ));
+    let which = match request.engine {
+        Engine::Cpu => None,
+        Engine::Auto => Some(Which::Hardware),
+        Engine::Gpu => Some(Which::Any),
+    };
+    if let Some(which) = which {
+        let angles = angles(request.tilts, request.general);
+        match gpu::bench(which, size, &angles, request.iterations, monitor) {
+            Ok((bench, limit)) => return Ok(bench_of_device(&bench, &limit)),
+            Err(GpuError::Stopped(how)) => return Err(JobError::Stopped(how)),
+            Err(error) if request.engine == Engine::Gpu => {
+                return Err(JobError::Failed(format!("--engine gpu: {error}")));
+            }
+            Err(error) => monitor.note(&format!("measured on the CPU: {error}")),
+        }
     }
     let bench = crate::projection::bench::bench(
         size,
@@ -320,26 +333,56 @@ fn bench_reconstruct(
         request.general,
         monitor,
     )?;
-    let json = json!({
+    let mut lines = bench_lines(&bench);
+    lines.push(format!(
+        "{:.0} % of this machine's multiply-add limit",
+        100.0 * bench.limit_ratio
+    ));
+    Ok((bench_json(&bench), lines))
+}
+
+fn bench_of_device(bench: &Bench, limit: &CopyLimit) -> (Value, Vec<String>) {
+    let mut json = bench_json(bench);
+    json["copy_bytes_per_second"] = json!(limit.bytes_per_second);
+    json["bytes_per_iteration"] = json!(limit.bytes_per_iteration);
+    json["forward_seconds"] = json!(limit.kernel_seconds.map(|s| s[0]));
+    json["adjoint_seconds"] = json!(limit.kernel_seconds.map(|s| s[1]));
+    let mut lines = bench_lines(bench);
+    if let Some([forward, adjoint]) = limit.kernel_seconds {
+        lines.push(format!(
+            "by the device's clock {:.3} ms forward, {:.3} ms back",
+            1e3 * forward,
+            1e3 * adjoint
+        ));
+    }
+    lines.push(format!(
+        "{:.1} % of the limit of its memory ({:.1} GB/s copied, {:.3} GB an iteration)",
+        100.0 * bench.limit_ratio,
+        limit.bytes_per_second / 1e9,
+        limit.bytes_per_iteration / 1e9
+    ));
+    (json, lines)
+}
+
+fn bench_json(bench: &Bench) -> Value {
+    json!({
         "shape": bench.shape, "tilts": bench.tilts, "threads": bench.threads,
         "seconds_per_iteration": bench.seconds_per_iteration,
         "samples_per_second": bench.samples_per_second,
         "limit_ratio": bench.limit_ratio, "engine": bench.engine,
-    });
+    })
+}
+
+fn bench_lines(bench: &Bench) -> Vec<String> {
     let [x, y, z] = bench.shape;
-    let lines = vec![
+    vec![
         format!(
             "{x} × {y} × {z}, {} tilts, {} threads, {}",
             bench.tilts, bench.threads, bench.engine
         ),
         format!(
-            "{:.3} s per iteration, {:.2e} samples/s",
+            "{:.5} s per iteration, {:.2e} samples/s",
             bench.seconds_per_iteration, bench.samples_per_second
         ),
-        format!(
-            "{:.0} % of this machine's multiply-add limit",
-            100.0 * bench.limit_ratio
-        ),
-    ];
-    Ok((json, lines))
+    ]
 }

@@ -12,6 +12,7 @@ pub mod geometry;
 pub mod input;
 pub mod latest;
 pub mod measure;
+mod memory;
 pub mod open;
 pub mod picture;
 pub mod worker;

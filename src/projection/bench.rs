@@ -31,7 +31,19 @@ pub struct Bench {
     pub engine: String,
 }
 
-/// Measures `iterations` iterations; `general` tilts the axis a little, so that no y-slice is alone.
+/// The tilts that are measured; `general` turns the axis a little, so that no y-slice is alone.
+#[must_use]
+pub fn angles(tilts: usize, general: bool) -> Vec<EulerAngles> {
+    let off = if general { 0.2 } else { 0.0 };
+    (0..tilts)
+        .map(|tilt| {
+            let theta = -75.0 + 150.0 * tilt as f64 / (tilts.max(2) - 1) as f64;
+            EulerAngles::from_deg(off, theta, -off)
+        })
+        .collect()
+}
+
+/// Measures `iterations` iterations; `general` as in [`angles`].
 ///
 /// # Errors
 /// A stop.
@@ -42,13 +54,7 @@ pub fn bench(
     general: bool,
     monitor: &Monitor,
 ) -> Result<Bench, Stopped> {
-    let off = if general { 0.2 } else { 0.0 };
-    let angles: Vec<EulerAngles> = (0..tilts)
-        .map(|tilt| {
-            let theta = -75.0 + 150.0 * tilt as f64 / (tilts.max(2) - 1) as f64;
-            EulerAngles::from_deg(off, theta, -off)
-        })
-        .collect();
+    let angles = angles(tilts, general);
     let projector = LinearProjector::new(shape, [shape[0], shape[1]], &angles);
     let mut volume = projector.ones();
     let mut images = projector.new_images();

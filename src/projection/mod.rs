@@ -4,6 +4,7 @@ mod aligned;
 pub mod bench;
 pub mod fourier;
 mod general;
+pub mod gpu;
 mod layout;
 pub mod linear;
 mod misfit;

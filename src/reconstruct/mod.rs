@@ -4,11 +4,14 @@
 //! `O ← max(0, O − t/(n N) Σᵢ Πᵢᵀ(Πᵢ O − bᵢ))`, with n tilts, image width N and step t
 //! (Pham et al., Sci. Rep. 13, 5624 (2023)).
 
+mod forecast;
 pub mod geometry;
 mod on_cpu;
+mod on_gpu;
 mod problem;
 pub mod resire;
 
+pub use forecast::{Forecast, check_memory, forecast};
 pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
 pub use resire::Resire;
 
@@ -160,12 +163,14 @@ pub enum ReconstructError {
         found: String,
     },
     /// Does not fit in memory.
-    #[error("needs {needed_gb:.1} GB of memory, {available_gb:.1} GB are free; use fewer voxels")]
+    #[error("needs {needed}; {free_gb:.2} GB are free, and {device}; use fewer voxels")]
     TooLarge {
         /// Forecast.
-        needed_gb: f64,
-        /// What the machine has.
-        available_gb: f64,
+        needed: String,
+        /// What the host has.
+        free_gb: f64,
+        /// Why no device takes it.
+        device: String,
     },
     /// The user abandoned it.
     #[error(transparent)]
@@ -180,16 +185,6 @@ pub fn volume_size(series: &TiltSeries, params: &ReconstructParams) -> [usize; 3
         Some(&[x, y, z]) => [x, y, z],
         _ => [x, y, x],
     }
-}
-
-/// Host memory the iterations take, bytes: volume, its copies for start and result, with momentum the point ahead and
-/// the gradient, measured images and residuals.
-#[must_use]
-pub fn memory_needed(series: &TiltSeries, params: &ReconstructParams) -> u64 {
-    let [x, y, z] = volume_size(series, params).map(|n| n as u64);
-    let volumes = if params.accelerated { 5 } else { 3 };
-    let images: u64 = series.images.len() as u64;
-    4 * (volumes * x * y * z + 3 * images)
 }
 
 /// Refuses what cannot be reconstructed; returns the pixel size.
@@ -305,16 +300,15 @@ pub fn reconstruct(
     monitor: &Monitor,
     observe: &mut dyn FnMut(&Iteration, &dyn Fn() -> Volume),
 ) -> Result<Reconstructed, ReconstructError> {
-    if params.engine == Engine::Gpu {
-        monitor.warn("no GPU engine in this version: the iterations run on the CPU");
-    }
     let mut resire = Resire::new(series, params, start, support, monitor)?;
     let mut iterations = Vec::with_capacity(params.iterations);
     let mut stopped_early = false;
-    for _ in 0..params.iterations {
+    while resire.number() < params.iterations {
         match resire.step(monitor) {
             Ok(iteration) => {
                 observe(&iteration, &|| resire.volume());
+                // A lost device takes its last iterations with it.
+                iterations.truncate(iteration.number - 1);
                 iterations.push(iteration);
             }
             Err(Stopped::Keep) if !iterations.is_empty() => {

@@ -2,6 +2,7 @@
 
 use crate::model::TiltSeries;
 use crate::monitor::{Monitor, Stopped};
+use crate::projection::gpu::GpuError;
 use crate::projection::linear::Misfit;
 use ndarray::Array3;
 
@@ -11,6 +12,26 @@ pub(super) enum Failure {
     /// Someone asked for it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The device it ran on is of no use any longer.
+    #[error(transparent)]
+    Device(GpuError),
+}
+
+impl From<GpuError> for Failure {
+    fn from(error: GpuError) -> Self {
+        match error {
+            GpuError::Stopped(how) => Self::Stopped(how),
+            other => Self::Device(other),
+        }
+    }
+}
+
+/// Where to go on when a device is lost.
+pub(super) struct Retreat {
+    /// In the host's memory.
+    pub(super) problem: Box<dyn Problem>,
+    /// Iterations that its volume has seen.
+    pub(super) number: usize,
 }
 
 /// Measured images, volume, residual and (with momentum) the point ahead.
@@ -45,4 +66,16 @@ pub(super) trait Problem {
 
     /// What works, e.g. `cpu, 2 threads, avx512`.
     fn engine(&self) -> String;
+
+    /// Iteration `number` is done.
+    fn done(&mut self, _number: usize) {}
+
+    /// Where to go on when this one's device fails; none where no device is needed.
+    fn retreat(&self) -> Option<Retreat> {
+        None
+    }
+
+    /// Takes the device away.
+    #[cfg(test)]
+    fn lose_device(&self) {}
 }

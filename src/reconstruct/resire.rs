@@ -1,11 +1,13 @@
 //! The iterations: projected gradient steps, plain or with momentum.
 
-use super::on_cpu::OnCpu;
+use super::on_gpu::place;
 use super::problem::{Failure, Problem};
 use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
+use crate::projection::gpu::GpuError;
 use crate::projection::linear::Misfit;
+use ndarray::Array3;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,7 +59,7 @@ impl Resire {
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();
         let mut this = Self {
-            problem: Box::new(OnCpu::new(&used, params, &fitted, start, support)),
+            problem: place(&used, params, &fitted, start, support, monitor),
             params: params.clone(),
             pixel_size,
             size,
@@ -97,7 +99,7 @@ impl Resire {
                 found: format!("{} of {size:?}", used.len()),
             });
         }
-        self.problem.turn_to(&used).map_err(stopped)?;
+        self.on_any_engine(monitor, |this, _| this.problem.turn_to(&used))?;
         self.totals = totals(&used);
         self.last_objective = f64::INFINITY;
         self.find_gain(monitor)?;
@@ -107,9 +109,40 @@ impl Resire {
     /// `1 / max(Σ Πᵀ Π 1)`: for a volume as deep as the image is wide this is the paper's `1/(n N)`; it also holds
     /// where rays are longer, in volumes wider than the image.
     fn find_gain(&mut self, monitor: &Monitor) -> Result<(), Stopped> {
-        let largest = self.problem.curvature(monitor).map_err(stopped)?;
+        let largest =
+            self.on_any_engine(monitor, |this, monitor| this.problem.curvature(monitor))?;
         self.gain = if largest > 0.0 { 1.0 / largest } else { 0.0 };
         Ok(())
+    }
+
+    /// Does something; where a device fails at it, retreats to the processor and does it there.
+    fn on_any_engine<T>(
+        &mut self,
+        monitor: &Monitor,
+        act: impl Fn(&mut Self, &Monitor) -> Result<T, Failure>,
+    ) -> Result<T, Stopped> {
+        loop {
+            match act(self, monitor) {
+                Ok(done) => return Ok(done),
+                Err(Failure::Stopped(how)) => return Err(how),
+                Err(Failure::Device(error)) => self.retreat(&error, monitor)?,
+            }
+        }
+    }
+
+    /// Goes on from the last volume that the lost device brought back.
+    fn retreat(&mut self, error: &GpuError, monitor: &Monitor) -> Result<(), Stopped> {
+        let retreat = self.problem.retreat();
+        let retreat = retreat.expect("only a device fails, and it has a retreat");
+        monitor.warn(&format!(
+            "{error}; the iterations go on with number {} on the CPU",
+            retreat.number + 1
+        ));
+        self.problem = retreat.problem;
+        self.number = retreat.number;
+        self.momentum = 1.0;
+        self.last_objective = f64::INFINITY;
+        self.find_gain(monitor)
     }
 
     /// Iterations done.
@@ -150,7 +183,9 @@ impl Resire {
     /// # Errors
     /// A stop; unless the work is abandoned, the volume is then as it was before this step.
     pub fn step(&mut self, monitor: &Monitor) -> Result<Iteration, Stopped> {
-        self.try_step(monitor).map_err(stopped)
+        let iteration = self.on_any_engine(monitor, Self::try_step)?;
+        self.problem.done(iteration.number);
+        Ok(iteration)
     }
 
     fn try_step(&mut self, monitor: &Monitor) -> Result<Iteration, Failure> {
@@ -185,13 +220,18 @@ impl Resire {
         })
     }
 
-    /// The volume as it is now.
-    ///
-    /// # Panics
-    /// Never: the volume is in the host's memory.
+    /// The volume as it is now; where its device was just lost, the last one brought back.
     #[must_use]
     pub fn volume(&self) -> Volume {
-        let data = self.problem.volume().expect("the host's memory is there");
+        let data = match self.problem.volume() {
+            Ok(data) => data,
+            // The next step says so and goes on from there.
+            Err(_) => {
+                let kept = self.problem.retreat().map(|r| r.problem.volume());
+                kept.and_then(Result::ok)
+                    .unwrap_or_else(|| Array3::zeros(self.size))
+            }
+        };
         Volume::new(data, self.pixel_size)
     }
 
@@ -201,14 +241,21 @@ impl Resire {
     /// A stop.
     pub fn finish(
         mut self,
-        iterations: Vec<Iteration>,
+        mut iterations: Vec<Iteration>,
         stopped_early: bool,
         monitor: &Monitor,
     ) -> Result<Reconstructed, Stopped> {
-        self.problem.drop_momentum();
-        let misfits = self.problem.compare(monitor).map_err(stopped)?;
+        let planned = iterations.len();
+        let (misfits, data) = self.on_any_engine(monitor, |this, monitor| {
+            this.problem.drop_momentum();
+            let misfits = this.problem.compare(monitor)?;
+            Ok((misfits, this.problem.volume()?))
+        })?;
+        // Fewer where a device was lost at the very end.
+        iterations.truncate(self.number);
+        let stopped_early = stopped_early || iterations.len() < planned;
         let (r, _) = self.judge(&misfits);
-        let mut volume = self.volume();
+        let mut volume = Volume::new(data, self.pixel_size);
         if self.params.smoothing > 0.0 {
             let sigma_vox = self.params.smoothing / self.pixel_size;
             volume.data = crate::numeric::gaussian::gaussian_blur(&volume.data, sigma_vox);
@@ -224,11 +271,10 @@ impl Resire {
             seconds: self.started.elapsed().as_secs_f64(),
         })
     }
-}
 
-fn stopped(failure: Failure) -> Stopped {
-    match failure {
-        Failure::Stopped(how) => how,
+    #[cfg(test)]
+    pub(super) fn lose_device(&self) {
+        self.problem.lose_device();
     }
 }
 

@@ -175,3 +175,172 @@ fn a_stop_that_keeps_leaves_whole_steps_only() {
         assert_eq!(*outcome.volume, volumes[done - 1], "{done} iterations");
     }
 }
+
+/// Whether there is any device; says so when not.
+fn has_device() -> bool {
+    use crate::projection::gpu::{Gpu, GpuError, Which};
+    match Gpu::open(Which::Any) {
+        Ok(_) => true,
+        Err(error @ GpuError::NoAdapter { .. }) => {
+            eprintln!("skipped, no device: {error}");
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_device_gives_the_numbers_of_the_processor() {
+    if !has_device() {
+        return;
+    }
+    let usual = ReconstructParams {
+        iterations: 8,
+        ..Default::default()
+    };
+    let wide = ReconstructParams {
+        volume_size: Some(vec![41, 75, 28]),
+        ..usual.clone()
+    };
+    for (off, accelerated, params, supported) in [
+        (0.0, false, &usual, false),
+        (0.0, true, &usual, true),
+        (0.0, true, &wide, false),
+        (0.3, false, &usual, true),
+        (0.3, true, &usual, false),
+        (5.0, false, &wide, false),
+    ] {
+        let (series, truth) = series(off);
+        let params = ReconstructParams {
+            accelerated,
+            no_positivity: supported,
+            leave_out: supported.then_some(4),
+            ..params.clone()
+        };
+        let mut support = truth.clone();
+        support.data.slice_mut(ndarray::s![.., 40.., ..]).fill(0.0);
+        let support = supported.then_some(&support);
+        let with = |engine| {
+            run(
+                &series,
+                &ReconstructParams {
+                    engine,
+                    ..params.clone()
+                },
+                support,
+            )
+        };
+        let (cpu, gpu) = (with(Engine::Cpu), with(Engine::Gpu));
+        assert!(cpu.engine.starts_with("cpu, "), "{}", cpu.engine);
+        assert!(gpu.engine.starts_with("gpu: "), "{}", gpu.engine);
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * b.abs();
+        for (a, b) in gpu.iterations.iter().zip(&cpu.iterations) {
+            assert!(
+                near(a.objective, b.objective) && near(a.r1, b.r1),
+                "{a:?} {b:?}"
+            );
+            assert_eq!(a.r_free.is_some(), supported);
+            for (a, b) in a.r1_per_tilt.iter().zip(b.r1_per_tilt.iter()) {
+                assert!(near(*a, *b), "{a} {b}");
+            }
+        }
+        assert!(near(gpu.r1, cpu.r1));
+        let apart = distance(&gpu.volume, &cpu.volume);
+        assert!(apart < 1e-4, "{apart} at {off}°, accelerated {accelerated}");
+    }
+}
+
+/// Keeps warnings.
+#[derive(Default)]
+struct Warnings(std::sync::Mutex<Vec<String>>);
+
+impl Sink for Warnings {
+    fn phase(&self, _: &str) {}
+    fn progress(&self, _: usize, _: usize) {}
+    fn warn(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+#[test]
+fn a_lost_device_is_told_and_the_processor_goes_on() {
+    if !has_device() {
+        return;
+    }
+    let (series, _) = series(0.0);
+    let params = ReconstructParams {
+        iterations: 6,
+        engine: Engine::Gpu,
+        ..Default::default()
+    };
+    let warnings = Arc::new(Warnings::default());
+    let monitor = Monitor::new(warnings.clone(), Arc::new(Control::default()));
+    let mut resire = Resire::new(&series, &params, None, None, &monitor).unwrap();
+    let mut iterations = Vec::new();
+    while resire.number() < params.iterations {
+        if iterations.len() == 3 && warnings.0.lock().unwrap().is_empty() {
+            resire.lose_device();
+            assert_eq!(resire.volume().size(), [30, 71, 30]);
+        }
+        let iteration = resire.step(&monitor).unwrap();
+        iterations.truncate(iteration.number - 1);
+        iterations.push(iteration);
+    }
+    let outcome = resire.finish(iterations, false, &monitor).unwrap();
+    let alone = run(
+        &series,
+        &ReconstructParams {
+            engine: Engine::Cpu,
+            ..params
+        },
+        None,
+    );
+    assert_eq!(outcome.volume, alone.volume);
+    assert_eq!(outcome.iterations.len(), 6);
+    assert!(outcome.engine.starts_with("cpu"));
+    let warnings = warnings.0.lock().unwrap();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("on the CPU"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_series_seen_anew_goes_on_alike_on_a_device() {
+    if !has_device() {
+        return;
+    }
+    let silent = Monitor::silent();
+    let with = |engine| {
+        let params = ReconstructParams {
+            engine,
+            accelerated: true,
+            ..Default::default()
+        };
+        let mut resire = Resire::new(&series(0.0).0, &params, None, None, &silent).unwrap();
+        for _ in 0..3 {
+            resire.step(&silent).unwrap();
+        }
+        resire.turn_to(&series(0.3).0, &silent).unwrap();
+        for _ in 0..3 {
+            resire.step(&silent).unwrap();
+        }
+        resire.volume()
+    };
+    let apart = distance(&with(Engine::Gpu), &with(Engine::Cpu));
+    assert!(apart < 1e-4, "{apart}");
+}
+
+#[test]
+fn no_software_device_is_taken_unasked() {
+    use crate::projection::gpu::{Gpu, Which};
+    let (series, _) = series(0.0);
+    let params = ReconstructParams {
+        iterations: 1,
+        engine: Engine::Auto,
+        ..Default::default()
+    };
+    let engine = run(&series, &params, None).engine;
+    let hardware = Gpu::open(Which::Hardware).is_ok();
+    assert_eq!(engine.starts_with("gpu: "), hardware, "{engine}");
+}

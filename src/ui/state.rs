@@ -506,7 +506,12 @@ impl AppState {
                     job.progress = (done, total);
                 }
             }
-            JobEvent::Iteration { iteration, .. } => self.live.iterations.push(iteration),
+            JobEvent::Iteration { iteration, .. } => {
+                // A lost device takes its last iterations with it.
+                let before = iteration.number.saturating_sub(1);
+                self.live.iterations.truncate(before);
+                self.live.iterations.push(iteration);
+            }
             JobEvent::Warning { text, .. } => self.say(Severity::Warning, text),
             JobEvent::Note { text, .. } => self.say(Severity::Info, text),
             JobEvent::Output { output, .. } => self.fold_output(*output),

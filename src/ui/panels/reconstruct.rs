@@ -4,7 +4,7 @@ use super::form::Form;
 use super::params::{self, Help, Number};
 use super::{button_with_reason, command_button, fact, run_row, section};
 use crate::project::Stage;
-use crate::reconstruct::{Projector, ReconstructParams, memory_needed, volume_size};
+use crate::reconstruct::{Projector, ReconstructParams, forecast, volume_size};
 use crate::ui::actions::{Action, Actions};
 use crate::ui::perform::resumable;
 use crate::ui::state::{AppState, TiltPicture};
@@ -66,14 +66,13 @@ fn forecast_ui(ui: &mut Ui, state: &AppState, params: &ReconstructParams) {
     let [x, y, z] = volume_size(series, params);
     let tilts = series.included_tilts().len();
     ui.label(format!("{tilts} tilts to {x} × {y} × {z} voxels"));
-    let gigabytes = memory_needed(series, params) as f64 / 1e9;
     let time = rate(state).map_or_else(String::new, |per_iteration| {
         format!(
             ", about {}",
             duration(per_iteration * params.iterations as f64)
         )
     });
-    ui.weak(format!("Needs about {gigabytes:.2} GB{time}"));
+    ui.weak(format!("Needs {}{time}", forecast(series, params)));
 }
 
 /// Seconds per iteration of the last run.
