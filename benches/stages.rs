@@ -71,7 +71,11 @@ fn structure(criterion: &mut Criterion) {
         bench.iter(|| delaunay(black_box(&atoms.positions)));
     });
     criterion.bench_function("template matching", |bench| {
-        let wanted = [ptm::Structure::Fcc, ptm::Structure::Hcp, ptm::Structure::Bcc];
+        let wanted = [
+            ptm::Structure::Fcc,
+            ptm::Structure::Hcp,
+            ptm::Structure::Bcc,
+        ];
         bench.iter(|| ptm::match_templates(black_box(&atoms.positions), &wanted, 3.2, &monitor));
     });
     criterion.bench_function("all analyses", |bench| {

@@ -10,6 +10,8 @@ use eframe::egui::{self, Context, Key, RichText};
 pub struct Palette {
     query: String,
     chosen: usize,
+    /// Whether the arrows chose, so that Enter means what is chosen also when nothing was typed.
+    moved: bool,
     open: bool,
 }
 
@@ -52,6 +54,7 @@ impl Palette {
         if just_opened {
             self.query.clear();
             self.chosen = 0;
+            self.moved = false;
         }
         // Keys first, so that the field does not swallow them.
         let (up, down, enter) = ctx.input_mut(|input| {
@@ -61,6 +64,9 @@ impl Palette {
                 input.consume_key(egui::Modifiers::NONE, Key::Enter),
             )
         });
+        self.moved |= up || down;
+        // A quick hand may press Enter before the field has its words: the first of all commands is not meant then.
+        let enter = enter && (self.moved || !self.query.trim().is_empty());
         let area = egui::Modal::default_area(egui::Id::unique("palette"))
             .anchor(egui::Align2::CENTER_TOP, [0.0, 72.0]);
         let response = egui::Modal::new(egui::Id::unique("palette"))
