@@ -182,3 +182,100 @@ fn an_analysis_follows_its_sliders() {
         1
     );
 }
+
+/// A spot that each of five tilts shows in the middle, on a noisy background.
+fn write_series(folder: &Path) {
+    let mut seed = 7u64;
+    let images = Array3::from_shape_fn((48, 40, 5), |(x, y, _)| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let noise = (seed >> 40) as f32 / (1u64 << 24) as f32;
+        let (dx, dy) = (x as f32 - 24.0, y as f32 - 20.0);
+        200.0 * (-(dx * dx + dy * dy) / 18.0).exp() + 10.0 + 4.0 * noise
+    });
+    let mut bytes = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}, {}), }}",
+        48, 40, 5
+    );
+    while (10 + bytes.len() + 1) % 64 != 0 {
+        bytes.push(' ');
+    }
+    bytes.push('\n');
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((bytes.len() as u16).to_le_bytes());
+    file.extend(bytes.as_bytes());
+    file.extend(images.iter().flat_map(|v| v.to_le_bytes()));
+    std::fs::write(folder.join("stack.npy"), file).unwrap();
+    std::fs::write(folder.join("stack.tlt"), "-60\n-30\n0\n30\n60\n").unwrap();
+}
+
+/// Mean place along x of an image's counts above its median.
+fn center_x(app: &App, tilt: usize) -> f64 {
+    let series = app.state.workspace.best_series().expect("a series");
+    let image = series.image(tilt);
+    let (mut sum, mut moment) = (0.0, 0.0);
+    for ((x, _), &v) in image.indexed_iter() {
+        let weight = f64::from(v - 30.0).max(0.0);
+        sum += weight;
+        moment += weight * x as f64;
+    }
+    moment / sum
+}
+
+#[test]
+fn a_tilt_follows_the_keys_and_the_record_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    write_series(folder.path());
+    let mut harness = window();
+    open(&mut harness, folder.path());
+    wait(&mut harness, "series", |app| {
+        app.state.workspace.series.is_some()
+    });
+    assert_eq!(harness.state().state.workspace.project.name, "stack");
+    let before = center_x(harness.state(), 2);
+    act(&mut harness, Action::ShowTilt(2));
+    for _ in 0..7 {
+        harness.key_press_modifiers(egui::Modifiers::ALT, egui::Key::ArrowRight);
+        harness.step();
+    }
+    wait(&mut harness, "moved tilt", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    let app = harness.state();
+    assert!((center_x(app, 2) - before - 0.7).abs() < 0.02);
+    let raw = app.state.workspace.series.as_ref().unwrap();
+    let now = app.state.workspace.prepared.as_ref().unwrap();
+    assert_eq!(raw.image(1), now.image(1));
+    assert!(app.state.nudges.wanted_px.is_empty() && !app.state.nudges.in_flight);
+    let record = app
+        .state
+        .workspace
+        .record(Stage::Prepare)
+        .expect("a record");
+    assert_eq!(record.warnings, ["tilt 3 moved by hand by (+0.7, +0.0) px"]);
+}
+
+#[test]
+fn one_tilt_is_denoised_for_a_look_and_blinks_with_the_raw_image() {
+    use aetlas::ui::state::TiltPicture;
+    let folder = tempfile::tempdir().unwrap();
+    write_series(folder.path());
+    let mut harness = window();
+    open(&mut harness, folder.path());
+    wait(&mut harness, "series", |app| {
+        app.state.workspace.series.is_some()
+    });
+    act(&mut harness, Action::PreviewDenoise);
+    wait(&mut harness, "preview", |app| app.state.preview.is_some());
+    let state = &harness.state().state;
+    let preview = state.preview.as_ref().unwrap();
+    let raw = preview.series.image(preview.tilt).to_owned();
+    let corner = |image: &ndarray::Array2<f32>| image.slice(ndarray::s![..10, ..10]).std(0.0);
+    assert!(corner(&preview.image) < 0.5 * corner(&raw));
+    assert_eq!(state.view.tilt_picture, TiltPicture::Preview);
+    assert!(state.workspace.prepared.is_none(), "a look changes nothing");
+    for shown in [TiltPicture::AsRead, TiltPicture::Preview] {
+        harness.key_press(egui::Key::B);
+        harness.step();
+        assert_eq!(harness.state().state.view.tilt_picture, shown);
+    }
+}

@@ -62,6 +62,27 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             workspace.modified = true;
             return outcome.notes.clone();
         }
+        JobOutput::Nudged { series, shifts_px } => {
+            let params = workspace.params_json(Stage::Prepare);
+            let before = workspace.best_series();
+            let input = before.map_or_else(String::new, |s| super::execute::series_hash(s));
+            let records = &mut workspace.project.records;
+            let record = (records.entry(Stage::Prepare)).or_insert_with(|| Record {
+                params,
+                ..Record::begin(&(), &input)
+            });
+            record.output_hash = super::execute::series_hash(&series);
+            let lines: Vec<String> = shifts_px
+                .iter()
+                .map(|(tilt, [x, y])| {
+                    format!("tilt {} moved by hand by ({x:+.1}, {y:+.1}) px", tilt + 1)
+                })
+                .collect();
+            record.warnings.extend(lines.iter().cloned());
+            workspace.prepared = Some(series);
+            workspace.mark_stale(Stage::Reconstruct, "a tilt was moved by hand");
+            return lines;
+        }
         JobOutput::GeometryRefined { outcome, record } => {
             workspace.prepared = Some(Arc::new(outcome.series.clone()));
             // The preparation's own parameters still stand: the re-aligned series continues its record.

@@ -54,6 +54,17 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Prepare { series, params } => {
             prepare(&series, &params, context)?;
         }
+        Job::Nudge { series, shifts_px } => {
+            let mut moved = (*series).clone();
+            for &(tilt, shift) in shifts_px.iter().filter(|(tilt, _)| *tilt < series.len()) {
+                let image = moved.images.index_axis_mut(ndarray::Axis(0), tilt);
+                crate::numeric::shift::move_image(image, shift);
+            }
+            context.output(JobOutput::Nudged {
+                series: Arc::new(moved),
+                shifts_px,
+            });
+        }
         Job::PreviewDenoise {
             series,
             tilt,

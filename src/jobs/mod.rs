@@ -86,6 +86,13 @@ pub enum Job {
         /// How.
         params: PrepareParams,
     },
+    /// Move images by hand.
+    Nudge {
+        /// The (prepared) series.
+        series: Arc<TiltSeries>,
+        /// Which images, and by how much along x and y, pixels.
+        shifts_px: Vec<(usize, [f64; 2])>,
+    },
     /// Denoise one image, to look at before all are.
     PreviewDenoise {
         /// The series as read.
@@ -213,6 +220,7 @@ impl Job {
             Self::Autosave { .. } => "Autosave",
             Self::Recover(_) => "Recover",
             Self::Prepare { .. } => "Prepare",
+            Self::Nudge { .. } => "Move tilt",
             Self::PreviewDenoise { .. } => "Preview",
             Self::RefineGeometry { .. } => "Refine geometry",
             Self::Reconstruct { .. } => "Reconstruct",
@@ -264,6 +272,13 @@ pub enum JobOutput {
         params: PrepareParams,
         /// What ran.
         record: Record,
+    },
+    /// Images were moved by hand.
+    Nudged {
+        /// The series with them; it takes the prepared one's place.
+        series: Arc<TiltSeries>,
+        /// Which images, and by how much along x and y, pixels.
+        shifts_px: Vec<(usize, [f64; 2])>,
     },
     /// One image, denoised for a look: shape `(x, y)`.
     Preview {

@@ -56,6 +56,8 @@ pub enum Action {
     Refine,
     /// Rank the doubtful places of the model by what the tilts say.
     AskTilts,
+    /// Move the shown tilt by this much along x and y, pixels.
+    NudgeTilt([f64; 2]),
     /// Denoise the shown tilt for a look.
     PreviewDenoise,
     /// Change parameters.

@@ -249,6 +249,30 @@ impl App {
         }
     }
 
+    /// Has the worker move the tilts that were nudged, once the hand rests.
+    fn follow_nudges(&mut self, ctx: &egui::Context) {
+        const REST: std::time::Duration = std::time::Duration::from_millis(400);
+        let nudges = &mut self.state.nudges;
+        let (Some(since), false) = (nudges.since, nudges.in_flight) else {
+            return;
+        };
+        if nudges.wanted_px.is_empty() {
+            nudges.since = None;
+            return;
+        }
+        let waited = since.elapsed();
+        if waited < REST {
+            ctx.request_repaint_after(REST - waited);
+            return;
+        }
+        if let Some(series) = self.state.workspace.best_series() {
+            let series = Arc::clone(series);
+            nudges.in_flight = true;
+            let shifts_px = nudges.wanted_px.iter().map(|(&t, &s)| (t, s)).collect();
+            self.submit(Job::Nudge { series, shifts_px });
+        }
+    }
+
     fn saved(&mut self, ctx: &egui::Context, path: PathBuf) {
         let state = &mut self.state;
         if let Some(name) = path.file_stem() {
@@ -450,6 +474,7 @@ impl App {
         self.fold_analysis();
         self.follow_model();
         self.look_for_lost(ctx);
+        self.follow_nudges(ctx);
         self.ask_for_doubts();
         self.figures.update(&self.state);
         self.play(ctx);

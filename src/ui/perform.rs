@@ -212,6 +212,12 @@ impl App {
                     .toast(Severity::Warning, format!("Refine geometry: {why}")),
             },
             Action::AskTilts => self.ask_tilts(),
+            Action::NudgeTilt(by_px) => {
+                if let Some(series) = self.state.workspace.best_series().filter(|s| !s.is_empty()) {
+                    let tilt = self.state.view.tilt.min(series.len() - 1);
+                    self.state.nudges.add(tilt, by_px);
+                }
+            }
             Action::PreviewDenoise => {
                 let workspace = &self.state.workspace;
                 if let Some(series) = workspace.series.as_ref().filter(|s| !s.is_empty()) {

@@ -8,7 +8,7 @@ use crate::project::{Stage, Workspace};
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
 use ndarray::Array2;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +52,30 @@ pub enum Tool {
     Add,
     /// Move the selected atom.
     Move,
+}
+
+/// Tilts being moved by hand: shown at once, carried out when the hand rests.
+#[derive(Debug, Clone, Default)]
+pub struct Nudges {
+    /// By how much along x and y (pixels) each tilt is still to be moved.
+    pub wanted_px: BTreeMap<usize, [f64; 2]>,
+    /// Whether the worker is moving some of them.
+    pub in_flight: bool,
+    /// When the hand last moved one.
+    pub since: Option<Instant>,
+}
+
+impl Nudges {
+    /// Moves a tilt on.
+    pub fn add(&mut self, tilt: usize, by_px: [f64; 2]) {
+        let wanted = self.wanted_px.entry(tilt).or_default();
+        for axis in 0..2 {
+            // Tenths of a pixel: sums of them should not drift.
+            wanted[axis] = ((wanted[axis] + by_px[axis]) * 1e6).round() / 1e6;
+        }
+        self.wanted_px.retain(|_, shift| *shift != [0.0; 2]);
+        self.since = Some(Instant::now());
+    }
 }
 
 /// A tilt denoised for a look.
@@ -368,6 +392,8 @@ pub struct AppState {
     pub live: LiveRun,
     /// What the preparation of this session did, step by step.
     pub preparation: Option<Arc<Prepared>>,
+    /// Tilts being moved by hand.
+    pub nudges: Nudges,
     /// A tilt denoised for a look, and of which series it is one.
     pub preview: Option<Preview>,
     /// The log.
@@ -537,6 +563,13 @@ impl AppState {
                 self.live.snapshot = None;
             }
             JobEvent::Failed { message, .. } => {
+                if self
+                    .job
+                    .as_ref()
+                    .is_some_and(|job| job.title == "Move tilt")
+                {
+                    self.nudges = Nudges::default();
+                }
                 self.job = None;
                 self.live.snapshot = None;
                 self.say(Severity::Error, message);
@@ -581,10 +614,17 @@ impl AppState {
                         self.live.iterations.clone_from(&outcome.iterations);
                         self.live.snapshot = None;
                     }
+                    JobOutput::Nudged { shifts_px, .. } => {
+                        self.nudges.in_flight = false;
+                        for &(tilt, [x, y]) in shifts_px {
+                            self.nudges.add(tilt, [-x, -y]);
+                        }
+                    }
                     JobOutput::Opened { .. } | JobOutput::Series { .. } => self.forget_document(),
                     JobOutput::Prepared { outcome, .. } => {
                         self.preparation = Some(Arc::clone(outcome));
                         self.preview = None;
+                        self.nudges = Nudges::default();
                         self.view.tilt_picture = TiltPicture::Measured;
                         if self.live.iterations.is_empty() {
                             "alignment".clone_into(&mut self.view.plot);
@@ -633,6 +673,7 @@ impl AppState {
     /// Drops what belonged to the document that is being replaced.
     fn forget_document(&mut self) {
         self.live = LiveRun::default();
+        self.nudges = Nudges::default();
         self.preparation = None;
         self.preview = None;
         self.question = None;

@@ -14,6 +14,9 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 const fn plain(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::NONE, key)
 }
+const fn alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT, key)
+}
 const fn ctrl(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND, key)
 }
@@ -405,6 +408,42 @@ pub static COMMANDS: &[Command] = &[
             };
             Action::View(ViewChange::TiltPicture(picture))
         }
+    ),
+    command!(
+        ---Edit,
+        "nudge_tilt_left",
+        "Nudge the tilt left",
+        "Move the shown tilt image by 0.1 px; the record says so",
+        [alt(Key::ArrowLeft)],
+        has_series,
+        |_| Action::NudgeTilt([-0.1, 0.0])
+    ),
+    command!(
+        Edit,
+        "nudge_tilt_right",
+        "Nudge the tilt right",
+        "Move the shown tilt image by 0.1 px; the record says so",
+        [alt(Key::ArrowRight)],
+        has_series,
+        |_| Action::NudgeTilt([0.1, 0.0])
+    ),
+    command!(
+        Edit,
+        "nudge_tilt_up",
+        "Nudge the tilt up",
+        "Move the shown tilt image by 0.1 px; the record says so",
+        [alt(Key::ArrowUp)],
+        has_series,
+        |_| Action::NudgeTilt([0.0, 0.1])
+    ),
+    command!(
+        Edit,
+        "nudge_tilt_down",
+        "Nudge the tilt down",
+        "Move the shown tilt image by 0.1 px; the record says so",
+        [alt(Key::ArrowDown)],
+        has_series,
+        |_| Action::NudgeTilt([0.0, -0.1])
     ),
     command!(
         View,

@@ -106,6 +106,7 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
             }
             Step::Align => {
                 DOSE.ui(ui, params);
+                ui.weak("Alt+arrows move the shown tilt by 0.1 px.");
             }
             Step::Drift => {}
         }

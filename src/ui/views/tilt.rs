@@ -168,12 +168,20 @@ impl TiltView {
         let low = [nx, ny].map(|n| (-(center_index(n) as f64) - 0.5) * pixel);
         let high = [low[0] + nx as f64 * pixel, low[1] + ny as f64 * pixel];
         let viewport = Viewport::new(rect, &self.camera, [high[0] - low[0], high[1] - low[1]]);
+        // A nudge shows at once; the pixels follow when the hand rests.
+        let nudge = state
+            .nudges
+            .wanted_px
+            .get(&tilt)
+            .copied()
+            .unwrap_or_default();
+        let nudged = |corner: [f64; 2]| [0, 1].map(|axis| corner[axis] + nudge[axis] * pixel);
         self.draw_picture(
             ui,
             state,
             series,
             tilt,
-            viewport.rect_of(low, high),
+            viewport.rect_of(nudged(low), nudged(high)),
             &viewport,
         );
         if !state.view.tilt_picture.is_spectrum() {
@@ -288,6 +296,9 @@ impl TiltView {
             .filter(|_| compares)
         {
             text += &format!(", R {r:.4}");
+        }
+        if let Some([x, y]) = state.nudges.wanted_px.get(&tilt) {
+            text += &format!(", moved by ({x:+.1}, {y:+.1}) px");
         }
         if !series.included.get(tilt).copied().unwrap_or(true) {
             text += ", left out";
