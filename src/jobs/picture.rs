@@ -4,7 +4,9 @@
 use super::JobError;
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
-use ndarray::{Array2, ArrayView2};
+use crate::trace::refine::PlaneGrid;
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
@@ -37,6 +39,37 @@ pub fn slice(volume: &Volume, axes: [usize; 3], position: f64, thickness: f64) -
     picture
 }
 
+/// Mean density over a slab in any direction, by trilinear interpolation.
+///
+/// `grid` is the middle of the slab, `normal` (of length 1) its direction; it is `thickness` Å thick. The array is
+/// `(right, up)`.
+#[must_use]
+pub fn oblique(volume: &Volume, grid: &PlaneGrid, normal: [f64; 3], thickness: f64) -> Array2<f32> {
+    let [width, height] = grid.size;
+    // Layers a voxel apart, at least the one in the middle.
+    let beside = (thickness / volume.pixel_size / 2.0).floor().max(0.0) as i32;
+    let share = 1.0 / (2 * beside + 1) as f32;
+    let mut pixels = vec![0.0f32; width * height];
+    pixels
+        .par_chunks_exact_mut(height.max(1))
+        .enumerate()
+        .for_each(|(i, line)| {
+            for (j, pixel) in line.iter_mut().enumerate() {
+                for layer in -beside..=beside {
+                    let along = f64::from(layer) * volume.pixel_size;
+                    let at = std::array::from_fn(|a| {
+                        grid.origin[a]
+                            + i as f64 * grid.right[a]
+                            + j as f64 * grid.up[a]
+                            + along * normal[a]
+                    });
+                    *pixel += share * volume.density_at(at);
+                }
+            }
+        });
+    Array2::from_shape_vec((width, height), pixels).expect("a pixel for each point")
+}
+
 /// The projection of a volume as the series' tilt sees it, `(x, y)`.
 ///
 /// # Errors
@@ -49,7 +82,7 @@ pub fn computed(
     let angles = &series.angles[tilt..=tilt];
     let images =
         crate::projection::forward(volume, angles, series.image_size(), &Monitor::silent())?;
-    Ok(images.index_axis_move(ndarray::Axis(0), 0))
+    Ok(images.index_axis_move(Axis(0), 0))
 }
 
 /// Logarithm of the power spectrum, zero frequency at the centre sample, `(x, y)` like the image.
@@ -126,6 +159,28 @@ mod tests {
         assert_eq!(thin[[1, 2]], 124.0);
         let thick = slice(&volume, [1, 2, 0], 0.0, 1.0);
         assert_eq!((thick.dim(), thick[[2, 3]]), ((6, 7), 223.0));
+    }
+
+    #[test]
+    fn an_oblique_slab_along_the_axes_is_the_slice() {
+        let data = Array3::from_shape_fn((5, 6, 7), |(x, y, z)| (100 * x + 10 * y + z) as f32);
+        let volume = Volume::new(data, 0.5);
+        let grid = PlaneGrid {
+            origin: volume.position_of([0.0, 0.0, 4.0]),
+            right: [0.5, 0.0, 0.0],
+            up: [0.0, 0.5, 0.0],
+            size: [5, 6],
+        };
+        let normal = [0.0, 0.0, 1.0];
+        for thickness in [0.1, 1.0] {
+            let straight = slice(&volume, [0, 1, 2], 0.5, thickness);
+            let turned = oblique(&volume, &grid, normal, thickness);
+            let largest = (&straight - &turned)
+                .mapv(f32::abs)
+                .into_iter()
+                .fold(0.0, f32::max);
+            assert!(largest < 1e-3, "{thickness}: {largest}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! already (a removed atom that was not found again, an added one that was) is no longer an edit. One that has no
 //! counterpart is kept in a list for someone to look at; nothing is dropped silently.
 
-use super::edits::{AtomSnapshot, Change, Edits, Entry, apply_all};
+use super::change::{AtomSnapshot, Change, Mark, apply_all};
+use super::edits::{EditKind, Edits, Entry};
 use crate::model::geometry::distance_squared;
 use crate::model::{AtomId, Atoms};
 use crate::numeric::neighbors::{CellList, nearest_distances};
@@ -120,7 +121,7 @@ fn places(pending: &[Entry], old: &Atoms) -> BTreeMap<AtomId, [f64; 3]> {
         let (id, position) = match change {
             Change::Add(atom) | Change::Remove(atom) => (atom.id, atom.position),
             Change::Move { id, from, .. } => (*id, *from),
-            Change::Species { .. } => continue,
+            Change::Species { .. } | Change::Mark { .. } | Change::Values { .. } => continue,
         };
         places.entry(id).or_insert(position);
     }
@@ -206,7 +207,7 @@ impl Carrier {
             .iter()
             .filter_map(|change| self.rewrite_change(entry, change, atoms))
             .collect();
-        (!changes.is_empty()).then_some(changes)
+        (!changes.is_empty() || entry.kind == EditKind::Checkpoint).then_some(changes)
     }
 
     fn rewrite_change(&mut self, entry: &Entry, change: &Change, atoms: &Atoms) -> Option<Change> {
@@ -251,7 +252,15 @@ impl Carrier {
                 self.give_up(entry, atoms.positions[index], reason);
                 None
             }
-            (Change::Move { .. } | Change::Species { .. }, None) => {
+            (Change::Mark { mark, to, .. }, Some(index)) => Some(Change::Mark {
+                id: atoms.ids[index],
+                mark: *mark,
+                from: Mark::is_on(*mark, atoms, index),
+                to: *to,
+            }),
+            // A new model measures its atoms itself.
+            (Change::Values { .. }, _) => None,
+            (Change::Move { .. } | Change::Species { .. } | Change::Mark { .. }, None) => {
                 let place = self.place_of(std::slice::from_ref(change));
                 self.give_up(entry, place, "the new model has no atom here".to_owned());
                 None
@@ -267,10 +276,14 @@ impl Carrier {
             self.give_up(entry, atom.position, reason);
             return None;
         }
+        // A removed atom that is brought back is the new model's own.
+        let own = self.counterparts.get(&atom.id).copied();
         let id = *self.names.entry(atom.id).or_insert_with(|| {
-            let id = self.next_id;
-            self.next_id = AtomId(id.0 + 1);
-            id
+            own.unwrap_or_else(|| {
+                let id = self.next_id;
+                self.next_id = AtomId(id.0 + 1);
+                id
+            })
         });
         let species = if usize::from(atom.species) < atoms.species_names.len() {
             atom.species
@@ -288,7 +301,9 @@ impl Carrier {
         match changes.first() {
             Some(Change::Move { to, .. }) => *to,
             Some(Change::Add(atom) | Change::Remove(atom)) => atom.position,
-            Some(Change::Species { id, .. }) => self.places.get(id).copied().unwrap_or_default(),
+            Some(
+                Change::Species { id, .. } | Change::Mark { id, .. } | Change::Values { id, .. },
+            ) => self.places.get(id).copied().unwrap_or_default(),
             None => [0.0; 3],
         }
     }
@@ -328,7 +343,9 @@ mod tests {
     fn edited(base: &Atoms, changes: Vec<Vec<Change>>) -> (Edits, Atoms) {
         let (mut edits, mut atoms) = (Edits::default(), base.clone());
         for list in changes {
-            edits.apply(&mut atoms, list, "Edit", "", None).unwrap();
+            edits
+                .apply(&mut atoms, list, EditKind::Other, "Edit", "", None)
+                .unwrap();
         }
         (edits, atoms)
     }
@@ -415,7 +432,7 @@ mod tests {
         }
         let other = Change::Remove(AtomSnapshot::of(&atoms, 0));
         edits
-            .apply(&mut atoms, vec![other], "Edit", "", None)
+            .apply(&mut atoms, vec![other], EditKind::Other, "Edit", "", None)
             .unwrap();
         let (held, later) = edits.entries().split_at(1);
         let carried = carry_over(held.to_vec(), later, &old, &refined);

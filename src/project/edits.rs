@@ -3,147 +3,11 @@
 //! An edit names atoms by their lasting id, so the journal replays on the atoms it was made for after a restart or
 //! a crash. Undo appends the inverse transaction: nothing that was done is ever erased.
 
-use crate::model::{AtomId, Atoms};
+use super::change::apply_all;
+pub use super::change::{AtomSnapshot, Change, EditConflict, Mark};
+pub use super::handwork::EditCounts;
+use crate::model::Atoms;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Everything known of one atom, enough to put it back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AtomSnapshot {
-    /// Lasting name.
-    pub id: AtomId,
-    /// Å about the volume's centre.
-    pub position: [f64; 3],
-    /// Index into the model's species names.
-    pub species: u16,
-    /// Its per-atom quantities; absent ones are NaN in the model.
-    pub columns: BTreeMap<String, f64>,
-}
-
-impl AtomSnapshot {
-    /// The atom at `index` as it is now.
-    #[must_use]
-    pub fn of(atoms: &Atoms, index: usize) -> Self {
-        let columns = atoms
-            .columns
-            .iter()
-            // JSON has no NaN: an undefined value is an absent one.
-            .filter(|(_, column)| column.values[index].is_finite())
-            .map(|(name, column)| (name.clone(), column.values[index]))
-            .collect();
-        Self {
-            id: atoms.ids[index],
-            position: atoms.positions[index],
-            species: atoms.species[index],
-            columns,
-        }
-    }
-}
-
-/// One change to one atom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// The atom appears.
-    Add(AtomSnapshot),
-    /// The atom goes; the snapshot stays as its tombstone.
-    Remove(AtomSnapshot),
-    /// The atom moves.
-    Move {
-        /// Which.
-        id: AtomId,
-        /// Å before.
-        from: [f64; 3],
-        /// Å after.
-        to: [f64; 3],
-    },
-    /// The atom changes species.
-    Species {
-        /// Which.
-        id: AtomId,
-        /// Species index before.
-        from: u16,
-        /// Species index after.
-        to: u16,
-    },
-}
-
-impl Change {
-    /// The change that takes this one back.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        match self {
-            Self::Add(atom) => Self::Remove(atom.clone()),
-            Self::Remove(atom) => Self::Add(atom.clone()),
-            Self::Move { id, from, to } => Self::Move {
-                id: *id,
-                from: *to,
-                to: *from,
-            },
-            Self::Species { id, from, to } => Self::Species {
-                id: *id,
-                from: *to,
-                to: *from,
-            },
-        }
-    }
-
-    /// The atom it is about.
-    #[must_use]
-    pub fn id(&self) -> AtomId {
-        match self {
-            Self::Add(atom) | Self::Remove(atom) => atom.id,
-            Self::Move { id, .. } | Self::Species { id, .. } => *id,
-        }
-    }
-
-    fn apply(&self, atoms: &mut Atoms) -> Result<(), EditConflict> {
-        let missing = || EditConflict::Missing { id: self.id().0 };
-        match self {
-            Self::Add(atom) => insert(atoms, atom),
-            Self::Remove(atom) => {
-                let index = atoms.index_of(atom.id).ok_or_else(missing)?;
-                remove(atoms, index);
-                Ok(())
-            }
-            Self::Move { id, to, .. } => {
-                let index = atoms.index_of(*id).ok_or_else(missing)?;
-                atoms.positions[index] = *to;
-                Ok(())
-            }
-            Self::Species { id, to, .. } => {
-                let index = atoms.index_of(*id).ok_or_else(missing)?;
-                atoms.species[index] = *to;
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Atoms stay sorted by id, so that an undone removal restores the very same arrays.
-fn insert(atoms: &mut Atoms, atom: &AtomSnapshot) -> Result<(), EditConflict> {
-    if atoms.index_of(atom.id).is_some() {
-        return Err(EditConflict::Present { id: atom.id.0 });
-    }
-    let index = atoms.ids.partition_point(|&id| id < atom.id);
-    atoms.ids.insert(index, atom.id);
-    atoms.positions.insert(index, atom.position);
-    atoms.species.insert(index, atom.species);
-    for (name, column) in &mut atoms.columns {
-        let value = atom.columns.get(name).copied().unwrap_or(f64::NAN);
-        column.values.insert(index, value);
-    }
-    Ok(())
-}
-
-fn remove(atoms: &mut Atoms, index: usize) {
-    atoms.ids.remove(index);
-    atoms.positions.remove(index);
-    atoms.species.remove(index);
-    for column in atoms.columns.values_mut() {
-        column.values.remove(index);
-    }
-}
 
 /// What was seen at the place when the edit was made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -156,15 +20,58 @@ pub struct Evidence {
     pub nearest: Option<f64>,
 }
 
+/// What kind of work a transaction is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EditKind {
+    /// Written by a version that did not say.
+    #[default]
+    Other,
+    /// Atoms were added.
+    Add,
+    /// Atoms were removed.
+    Remove,
+    /// Removed atoms were brought back.
+    Restore,
+    /// Atoms were moved by hand.
+    Move,
+    /// Atoms were brought to fitted maxima of the density.
+    Refit,
+    /// Atoms were refined against the tilts.
+    Refine,
+    /// One atom was made of two.
+    Merge,
+    /// Two atoms were made of one.
+    Split,
+    /// Atoms changed species.
+    Relabel,
+    /// Atoms were locked or let go.
+    Lock,
+    /// Atoms were flagged for a second opinion, or the flag was taken off.
+    Flag,
+    /// A name for the model as it is; nothing changed.
+    Checkpoint,
+    /// The model was brought back to a checkpoint.
+    Return,
+}
+
 /// One transaction of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// Counted from 1.
     pub number: u64,
     /// Milliseconds since 1970 (UTC).
     pub unix_ms: u64,
-    /// What was done, in words.
+    /// What was done, in words; the name of a checkpoint.
     pub label: String,
+    /// What kind of work it is.
+    #[serde(default)]
+    pub kind: EditKind,
+    /// Number of the checkpoint that the model was brought back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns_to: Option<u64>,
     /// Why, if said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -179,65 +86,6 @@ pub struct Entry {
     pub redoes: Option<u64>,
     /// The changes, applied in order.
     pub changes: Vec<Change>,
-}
-
-/// Why an edit does not fit the atoms.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditConflict {
-    /// The atom is not there.
-    #[error("atom #{id} is not in the model")]
-    Missing {
-        /// Lasting id.
-        id: u64,
-    },
-    /// The atom is there already.
-    #[error("atom #{id} is in the model already")]
-    Present {
-        /// Lasting id.
-        id: u64,
-    },
-}
-
-/// How much was done by hand, net of undone work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct EditCounts {
-    /// Atoms that are there only because someone added them.
-    pub added: usize,
-    /// Traced atoms that someone removed.
-    pub removed: usize,
-    /// Traced atoms that someone moved.
-    pub moved: usize,
-    /// Traced atoms whose species someone changed.
-    pub relabelled: usize,
-}
-
-impl EditCounts {
-    /// Atoms touched by hand.
-    #[must_use]
-    pub fn total(self) -> usize {
-        self.added + self.removed + self.moved + self.relabelled
-    }
-
-    /// `by hand: 112 removed (0.73 %), 4 added`, in percent of `traced` atoms.
-    #[must_use]
-    pub fn sentence(self, traced: usize) -> String {
-        let percent = |n: usize| 100.0 * n as f64 / traced.max(1) as f64;
-        let parts: Vec<String> = [
-            (self.removed, "removed"),
-            (self.added, "added"),
-            (self.moved, "moved"),
-            (self.relabelled, "relabelled"),
-        ]
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, verb)| format!("{n} {verb} ({:.2} %)", percent(*n)))
-        .collect();
-        if parts.is_empty() {
-            "by hand: nothing".to_owned()
-        } else {
-            format!("by hand: {}", parts.join(", "))
-        }
-    }
 }
 
 /// The journal and where undo stands in it.
@@ -330,23 +178,69 @@ impl Edits {
         &mut self,
         atoms: &mut Atoms,
         changes: Vec<Change>,
+        kind: EditKind,
         label: &str,
         reason: &str,
         evidence: Option<Evidence>,
     ) -> Result<&Entry, EditConflict> {
         apply_all(&changes, atoms)?;
-        let entry = Entry {
-            number: self.next_number(),
-            unix_ms: now_unix_ms(),
+        self.append(Entry {
             label: label.to_owned(),
+            kind,
             reason: reason.to_owned(),
             evidence,
-            undoes: None,
-            redoes: None,
             changes,
-        };
-        self.accept(entry);
+            ..Entry::default()
+        });
         Ok(self.entries.last().expect("an entry was just pushed"))
+    }
+
+    fn append(&mut self, entry: Entry) {
+        let (number, unix_ms) = (self.next_number(), now_unix_ms());
+        self.accept(Entry {
+            number,
+            unix_ms,
+            ..entry
+        });
+    }
+
+    /// Gives the model as it is a name to come back to.
+    pub fn checkpoint(&mut self, name: &str) -> &Entry {
+        self.append(Entry {
+            label: name.to_owned(),
+            kind: EditKind::Checkpoint,
+            ..Entry::default()
+        });
+        self.entries.last().expect("an entry was just pushed")
+    }
+
+    /// The named checkpoints that can be returned to, oldest first.
+    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        let named = |entry: &&Entry| entry.kind == EditKind::Checkpoint;
+        self.entries.iter().filter(named)
+    }
+
+    /// Brings the model back to what it was when the entry with this number was made, in one transaction that can be
+    /// undone; `None` when there is no such entry or nothing has changed since.
+    pub fn return_to(&mut self, number: u64, atoms: &mut Atoms) -> Option<&Entry> {
+        let name = self.by_number(number)?.label.clone();
+        let since = self.entries.iter().filter(|entry| entry.number > number);
+        let mut changes: Vec<Change> = since.flat_map(|entry| entry.changes.clone()).collect();
+        changes.reverse();
+        let changes: Vec<Change> = changes.iter().map(Change::inverse).collect();
+        if changes.is_empty() {
+            return None;
+        }
+        // Each is the inverse of a change that was made, in the reverse order.
+        apply_all(&changes, atoms).ok()?;
+        self.append(Entry {
+            label: format!("Back to ‘{name}’"),
+            kind: EditKind::Return,
+            returns_to: Some(number),
+            changes,
+            ..Entry::default()
+        });
+        self.entries.last()
     }
 
     /// Takes the last edit back by appending its inverse; `None` when there is nothing to undo.
@@ -369,24 +263,25 @@ impl Edits {
         } else {
             original.label.trim_start_matches("Undo: ").to_owned()
         };
+        let (kind, returns_to) = (original.kind, original.returns_to);
         apply_all(&changes, atoms).ok()?;
-        let entry = Entry {
-            number: self.next_number(),
-            unix_ms: now_unix_ms(),
+        self.append(Entry {
             label,
-            reason: String::new(),
-            evidence: None,
+            kind,
+            returns_to,
             undoes: undo.then_some(number),
             redoes: (!undo).then_some(number),
             changes,
-        };
-        self.accept(entry);
+            ..Entry::default()
+        });
         self.entries.last()
     }
 
     /// Files an entry whose changes have been applied.
     pub(super) fn accept(&mut self, entry: Entry) {
-        if let Some(number) = entry.undoes {
+        if entry.kind == EditKind::Checkpoint {
+            // It changes nothing, so there is nothing to take back, and what was undone can still be redone.
+        } else if let Some(number) = entry.undoes {
             self.undoable.retain(|&n| n != number);
             self.redoable.push(entry.number);
         } else if let Some(number) = entry.redoes {
@@ -408,63 +303,6 @@ impl Edits {
         let last = self.entries.last().or(self.settled.last());
         last.map_or(1, |entry| entry.number + 1)
     }
-
-    /// How much was done by hand, net of what was undone.
-    #[must_use]
-    pub fn counts(&self) -> EditCounts {
-        let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
-        let mut first_position: BTreeMap<AtomId, ([f64; 3], [f64; 3])> = BTreeMap::new();
-        let mut first_species: BTreeMap<AtomId, (u16, u16)> = BTreeMap::new();
-        for change in self.history().flat_map(|entry| &entry.changes) {
-            match change {
-                Change::Add(atom) => {
-                    if !removed.remove(&atom.id) {
-                        added.insert(atom.id);
-                    }
-                }
-                Change::Remove(atom) => {
-                    if !added.remove(&atom.id) {
-                        removed.insert(atom.id);
-                    }
-                }
-                Change::Move { id, from, to } => {
-                    first_position.entry(*id).or_insert((*from, *to)).1 = *to;
-                }
-                Change::Species { id, from, to } => {
-                    first_species.entry(*id).or_insert((*from, *to)).1 = *to;
-                }
-            }
-        }
-        let traced_and_there = |id: &AtomId| !added.contains(id) && !removed.contains(id);
-        EditCounts {
-            moved: first_position
-                .iter()
-                .filter(|(id, (from, to))| from != to && traced_and_there(id))
-                .count(),
-            relabelled: first_species
-                .iter()
-                .filter(|(id, (from, to))| from != to && traced_and_there(id))
-                .count(),
-            added: added.len(),
-            removed: removed.len(),
-        }
-    }
-}
-
-/// Applies changes in order, or none of them.
-pub(super) fn apply_all(changes: &[Change], atoms: &mut Atoms) -> Result<(), EditConflict> {
-    for (done, change) in changes.iter().enumerate() {
-        if let Err(conflict) = change.apply(atoms) {
-            for undone in changes[..done].iter().rev() {
-                undone
-                    .inverse()
-                    .apply(atoms)
-                    .expect("the inverse of a change just made fits");
-            }
-            return Err(conflict);
-        }
-    }
-    Ok(())
 }
 
 fn now_unix_ms() -> u64 {
@@ -476,7 +314,9 @@ fn now_unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AtomId;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn model(n: usize) -> Atoms {
         let positions = (0..n).map(|i| [i as f64, 0.0, 0.0]).collect();
@@ -495,6 +335,7 @@ mod tests {
             .apply(
                 &mut atoms,
                 vec![Change::Remove(gone)],
+                EditKind::Remove,
                 "Remove",
                 "weak",
                 None,
@@ -521,7 +362,7 @@ mod tests {
         };
         let mut edits = Edits::default();
         let changes = vec![Change::Remove(known), Change::Remove(stranger)];
-        let result = edits.apply(&mut atoms, changes, "Remove", "", None);
+        let result = edits.apply(&mut atoms, changes, EditKind::Remove, "Remove", "", None);
         assert_eq!(result.unwrap_err(), EditConflict::Missing { id: 77 });
         assert_eq!(atoms, before);
         assert!(edits.entries().is_empty());
@@ -538,7 +379,7 @@ mod tests {
             to: [1.5, 0.0, 0.0],
         };
         edits
-            .apply(&mut atoms, vec![step], "Move", "", None)
+            .apply(&mut atoms, vec![step], EditKind::Move, "Move", "", None)
             .unwrap();
         let new = AtomSnapshot {
             id: atoms.next_id(),
@@ -547,7 +388,14 @@ mod tests {
             columns: BTreeMap::new(),
         };
         edits
-            .apply(&mut atoms, vec![Change::Add(new)], "Add", "", None)
+            .apply(
+                &mut atoms,
+                vec![Change::Add(new)],
+                EditKind::Add,
+                "Add",
+                "",
+                None,
+            )
             .unwrap();
         assert_eq!(
             edits.counts(),
@@ -582,15 +430,15 @@ mod tests {
                     0 => {
                         let id = atoms.next_id().max(AtomId(100 + edits.entries().len() as u64));
                         let new = AtomSnapshot { id, position: [at as f64; 3], species: 0, columns: BTreeMap::new() };
-                        edits.apply(&mut atoms, vec![Change::Add(new)], "Add", "", None).unwrap();
+                        edits.apply(&mut atoms, vec![Change::Add(new)], EditKind::Add, "Add", "", None).unwrap();
                     }
                     1 if !atoms.is_empty() => {
                         let gone = AtomSnapshot::of(&atoms, index);
-                        edits.apply(&mut atoms, vec![Change::Remove(gone)], "Remove", "", None).unwrap();
+                        edits.apply(&mut atoms, vec![Change::Remove(gone)], EditKind::Remove, "Remove", "", None).unwrap();
                     }
                     2 if !atoms.is_empty() => {
                         let step = Change::Move { id: atoms.ids[index], from: atoms.positions[index], to: [at as f64, 1.0, 2.0] };
-                        edits.apply(&mut atoms, vec![step], "Move", "", None).unwrap();
+                        edits.apply(&mut atoms, vec![step], EditKind::Move, "Move", "", None).unwrap();
                     }
                     3 => { edits.undo(&mut atoms); }
                     _ => { edits.redo(&mut atoms); }

@@ -4,13 +4,17 @@
 //! edit is appended to the session's journal the moment it is made ([`session`]) and is part of the project once saved.
 
 pub mod carry;
+pub mod change;
 pub mod edits;
+pub mod handwork;
 pub mod pipeline;
 pub mod report;
 pub mod session;
 pub mod store;
 pub mod workspace;
 
-pub use edits::{AtomSnapshot, Change, EditCounts, Edits, Entry, Evidence};
+pub use change::{AtomSnapshot, Change, Mark};
+pub use edits::{EditKind, Edits, Entry, Evidence};
+pub use handwork::EditCounts;
 pub use pipeline::{Stage, StageStatus};
 pub use workspace::{Parameters, Project, Record, Sources, Workspace};

@@ -255,7 +255,7 @@ fn inspect(folder: &Path) -> Option<Lost> {
 mod tests {
     use super::*;
     use crate::model::Atoms;
-    use crate::project::edits::{AtomSnapshot, Change};
+    use crate::project::edits::{AtomSnapshot, Change, EditKind};
 
     fn edited_workspace() -> Workspace {
         let positions = (0..20).map(|i| [f64::from(i) * 3.2, 0.1, 0.2]).collect();
@@ -272,7 +272,14 @@ mod tests {
         let gone = AtomSnapshot::of(&atoms, 0);
         let entry = workspace
             .edits
-            .apply(&mut atoms, vec![Change::Remove(gone)], "Remove", "", None)
+            .apply(
+                &mut atoms,
+                vec![Change::Remove(gone)],
+                EditKind::Remove,
+                "Remove",
+                "",
+                None,
+            )
             .unwrap()
             .clone();
         workspace.atoms = Some(Arc::new(atoms));

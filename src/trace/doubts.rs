@@ -8,10 +8,13 @@
 //! itself (medians, robust deviations, frequencies); signs of little independence from others are bounded. Places nearer
 //! to each other than two atoms can be are one item, under the strongest sign.
 
+mod around;
 mod images;
 mod shape;
 #[cfg(test)]
 mod tests;
+
+pub use around::doubts_around;
 
 use super::Traced;
 use super::evidence::{Cells, neighbor_distance};

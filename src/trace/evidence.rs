@@ -9,7 +9,7 @@
 //! Metab. 12, 900 (1992)): `V λ^{3/2} (2π)^{-2} (z² − 1) exp(−z²/2)`, `λ = 1/(3 σ²)`.
 
 use super::refine::Fit;
-use super::refine::problem::{COMPONENTS, Frame, Imaging, PER_ATOM, Probe, Problem};
+use super::refine::problem::{COMPONENTS, Frame, Imaging, PER_ATOM, Probe, Problem, Profile};
 use crate::model::geometry::distance_squared;
 use crate::monitor::{Monitor, Stopped};
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 mod existence;
-pub(crate) use existence::{Standing, against_surroundings, confidences, standings};
+pub(crate) use existence::{Standing, against_surroundings, confidences, log_ratio, standings};
 
 /// Parameters of the search.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
@@ -231,7 +231,7 @@ impl Search {
         // Between the grid's points a peak may be a fifth lower than at its top.
         let starts = self.grid_maxima(&fit.problem, &filtered, 0.8 * least, monitor)?;
         drop(filtered);
-        let (places, probes) = self.climb(fit, starts, monitor)?;
+        let (places, probes) = climb(fit, starts, (self.kind, self.sigma), monitor)?;
         let mut order: Vec<usize> = (0..places.len())
             .filter(|&i| probes[i].z() >= least)
             .collect();
@@ -249,43 +249,6 @@ impl Search {
             }
         }
         Ok(found)
-    }
-
-    fn climb(
-        &self,
-        fit: &mut Fit,
-        starts: Vec<[f64; 3]>,
-        monitor: &Monitor,
-    ) -> Result<(Vec<[f64; 3]>, Vec<Probe>), Stopped> {
-        let mut places = starts;
-        let mut probes = fit
-            .problem
-            .probe(&fit.imaging, &places, self.kind, monitor)?;
-        for _ in 0..5 {
-            let trial: Vec<[f64; 3]> = places
-                .iter()
-                .zip(&probes)
-                .map(|(place, probe)| {
-                    let curvature = probe.curvature * probe.occupancy().max(0.3);
-                    let slope = nalgebra::Vector3::from(probe.gradient);
-                    let step = curvature
-                        .try_inverse()
-                        .map_or_else(nalgebra::Vector3::zeros, |inverse| inverse * slope);
-                    let shorten = (0.5 * self.sigma / step.norm().max(1e-12)).min(1.0);
-                    [0, 1, 2].map(|a| place[a] + shorten * step[a])
-                })
-                .collect();
-            let trial_probes = fit
-                .problem
-                .probe(&fit.imaging, &trial, self.kind, monitor)?;
-            for i in 0..places.len() {
-                if trial_probes[i].z() > probes[i].z() {
-                    places[i] = trial[i];
-                    probes[i] = trial_probes[i];
-                }
-            }
-        }
-        Ok((places, probes))
     }
 
     /// Back-projects the filtered residuals onto the grid and returns its local maxima above `least`.
@@ -383,6 +346,40 @@ impl Search {
     }
 }
 
+/// Climbs from places to the tops of the matched filter of an atom of the given species, in steps of half its width (Å).
+pub(crate) fn climb(
+    fit: &mut Fit,
+    starts: Vec<[f64; 3]>,
+    (kind, width): (u16, f64),
+    monitor: &Monitor,
+) -> Result<(Vec<[f64; 3]>, Vec<Probe>), Stopped> {
+    let mut places = starts;
+    let mut probes = fit.problem.probe(&fit.imaging, &places, kind, monitor)?;
+    for _ in 0..5 {
+        let trial: Vec<[f64; 3]> = places
+            .iter()
+            .zip(&probes)
+            .map(|(place, probe)| {
+                let curvature = probe.curvature * probe.occupancy().max(0.3);
+                let slope = nalgebra::Vector3::from(probe.gradient);
+                let step = curvature
+                    .try_inverse()
+                    .map_or_else(nalgebra::Vector3::zeros, |inverse| inverse * slope);
+                let shorten = (0.5 * width / step.norm().max(1e-12)).min(1.0);
+                [0, 1, 2].map(|a| place[a] + shorten * step[a])
+            })
+            .collect();
+        let trial_probes = fit.problem.probe(&fit.imaging, &trial, kind, monitor)?;
+        for i in 0..places.len() {
+            if trial_probes[i].z() > probes[i].z() {
+                places[i] = trial[i];
+                probes[i] = trial_probes[i];
+            }
+        }
+    }
+    Ok((places, probes))
+}
+
 fn neighbors_of(point: [i32; 3]) -> impl Iterator<Item = [i32; 3]> {
     (0..27).filter(|k| *k != 13).map(move |k| {
         [
@@ -394,14 +391,14 @@ fn neighbors_of(point: [i32; 3]) -> impl Iterator<Item = [i32; 3]> {
 }
 
 /// Index of the pixel nearest to a place whose surroundings of `margin` pixels lie in the padded image.
-fn inside(frame: &Frame, at: [f64; 2], margin: f64) -> Option<usize> {
+pub(crate) fn inside(frame: &Frame, at: [f64; 2], margin: f64) -> Option<usize> {
     let limits = [frame.rows, frame.stride];
     let fits = (0..2).all(|a| at[a] >= margin && at[a] + margin + 1.0 < limits[a] as f64);
     fits.then(|| at[0].round() as usize * frame.stride + at[1].round() as usize)
 }
 
 #[inline]
-fn bilinear(image: &[f32], stride: usize, u: f32, v: f32) -> f32 {
+pub(crate) fn bilinear(image: &[f32], stride: usize, u: f32, v: f32) -> f32 {
     let (i, j) = (u as usize, v as usize);
     let (fu, fv) = (u - i as f32, v - j as f32);
     let at = i * stride + j;
@@ -411,19 +408,18 @@ fn bilinear(image: &[f32], stride: usize, u: f32, v: f32) -> f32 {
 }
 
 /// `Σ (r/λ) g` and `Σ g²/λ` for an atom at every pixel of a frame.
-struct Filtered {
-    sum: Vec<f32>,
-    norm: Vec<f32>,
+pub(crate) struct Filtered {
+    pub(crate) sum: Vec<f32>,
+    pub(crate) norm: Vec<f32>,
 }
 
-fn filter_residuals(
+pub(crate) fn filter_residuals(
     problem: &Problem,
     imaging: &Imaging,
     kind: u16,
     monitor: &Monitor,
 ) -> Result<Vec<Filtered>, Stopped> {
     let profile = &imaging.profiles[usize::from(kind)];
-    let used: Vec<usize> = (0..COMPONENTS).filter(|&c| imaging.radii[c] > 0).collect();
     problem
         .frames
         .par_iter()
@@ -431,37 +427,56 @@ fn filter_residuals(
         .enumerate()
         .map(|(i, (frame, work))| {
             monitor.check()?;
-            let peak = |c: usize| {
-                imaging.scale[i] * profile.weight[c] / (std::f64::consts::TAU * profile.variance[c])
-            };
-            let mut filtered = Filtered {
-                sum: vec![0.0; frame.observed.len()],
-                norm: vec![0.0; frame.observed.len()],
-            };
-            for &c in &used {
-                // The slopes are −r/λ.
-                smooth_into(
-                    &mut filtered.sum,
-                    &work.slopes,
-                    frame.stride,
-                    profile.variance[c],
-                    -peak(c),
-                );
-                for &d in &used {
-                    let (s, t) = (profile.variance[c], profile.variance[d]);
-                    let product = s * t / (s + t);
-                    smooth_into(
-                        &mut filtered.norm,
-                        &work.weights,
-                        frame.stride,
-                        product,
-                        peak(c) * peak(d),
-                    );
-                }
-            }
-            Ok(filtered)
+            let scale = imaging.scale[i];
+            let images = [work.slopes.as_slice(), &work.weights];
+            Ok(filter_image(images, frame.stride, profile, scale, imaging))
         })
         .collect()
+}
+
+/// The filter on one image (or a window of one): of its slopes and its weights.
+pub(crate) fn filter_image(
+    [slopes, weights]: [&[f32]; 2],
+    stride: usize,
+    profile: &Profile,
+    scale: f64,
+    imaging: &Imaging,
+) -> Filtered {
+    let peak = |c: usize| scale * profile.weight[c] / (std::f64::consts::TAU * profile.variance[c]);
+    let used: Vec<usize> = (0..COMPONENTS).filter(|&c| imaging.radii[c] > 0).collect();
+    let mut filtered = Filtered {
+        sum: vec![0.0; slopes.len()],
+        norm: vec![0.0; weights.len()],
+    };
+    for &c in &used {
+        // The slopes are −r/λ.
+        smooth_into(
+            &mut filtered.sum,
+            slopes,
+            stride,
+            profile.variance[c],
+            -peak(c),
+        );
+        for &d in &used {
+            let (s, t) = (profile.variance[c], profile.variance[d]);
+            let product = s * t / (s + t);
+            smooth_into(
+                &mut filtered.norm,
+                weights,
+                stride,
+                product,
+                peak(c) * peak(d),
+            );
+        }
+    }
+    filtered
+}
+
+/// Pixels that the filter reaches from the middle of an atom.
+pub(crate) fn filter_reach(profile: &Profile, imaging: &Imaging) -> usize {
+    let used = (0..COMPONENTS).filter(|&c| imaging.radii[c] > 0);
+    let widest = used.map(|c| profile.variance[c]).fold(0.0, f64::max);
+    (3.5 * widest.sqrt()).ceil() as usize
 }
 
 /// Adds `factor · (image ∗ exp(−r²/2s))` to `out`.
@@ -482,6 +497,9 @@ fn smooth_into(out: &mut [f32], image: &[f32], stride: usize, variance: f64, fac
             let from = shift.max(0) as usize;
             let to = (-shift).max(0) as usize;
             let n = stride.saturating_sub(shift.unsigned_abs());
+            if n == 0 {
+                continue;
+            }
             for (t, s) in target[to..to + n].iter_mut().zip(&line[from..from + n]) {
                 *t += weight * s;
             }

@@ -1,13 +1,16 @@
 //! Everything the user can ask for, as data. Panels and views push actions; the app runs them after the frame.
 //! An action carries its text, tooltip and shortcut: menu, palette and keys all read them here.
 
+use super::plane::PlaneAxes;
+use super::queue::{Proposal, QueueFilter};
 use super::state::{ColorBy, ColorMap, Ghost, TiltPicture, Tool, ViewKind};
 use crate::analyze::AnalyzeParams;
+use crate::jobs::examine::RefinedPart;
 use crate::jobs::{Job, OpenHints};
 use crate::model::{AtomId, EulerAngles};
 use crate::monitor::Stopped;
-use crate::project::Stage;
 use crate::project::workspace::PrepareParams;
+use crate::project::{Mark, Stage};
 use crate::reconstruct::{GeometryParams, ReconstructParams};
 use crate::trace::TraceParams;
 use crate::trace::refine::RefineParams;
@@ -106,6 +109,36 @@ pub enum Action {
     StepDoubtful(isize),
     /// Take the shown place off the list: it has been looked at.
     SettleDoubtful,
+    /// Do this about the shown place of the list and go to the next.
+    Decide(Proposal),
+    /// List these doubtful places only.
+    FilterQueue(QueueFilter),
+    /// Make two atoms of the selected one.
+    SplitSelected,
+    /// Mark the selected atoms, or take the mark off.
+    MarkSelected(Mark),
+    /// Give the selected atoms the next species.
+    NextSpecies,
+    /// Bring the removed atom nearest to the pointer (or the crosshair) back.
+    RestoreHere,
+    /// Refine the atoms around the pointer (or the crosshair) against the tilts.
+    RefineSphere,
+    /// Take over what that found.
+    TakeRefined(Box<RefinedPart>),
+    /// Give the model as it is a name.
+    Checkpoint(String),
+    /// Bring the model back to the checkpoint with this number.
+    ReturnTo(u64),
+    /// Take these atoms out of the selection.
+    Unselect(Vec<AtomId>),
+    /// Add these atoms to the selection, whether they are in it or not.
+    SelectMore(Vec<AtomId>),
+    /// Turn the oblique view.
+    SetPlane(PlaneAxes),
+    /// Turn the oblique view by the selected atoms: through three, or along the row of two.
+    PlaneFromSelection,
+    /// Step the active view's plane by layers of atoms.
+    StepLayer(isize),
     /// Move an atom, Å; one transaction when the drag ends.
     MoveAtom(AtomId, [f64; 3]),
     /// Snap the selected atoms to their fitted maxima.
@@ -199,6 +232,10 @@ pub enum ViewChange {
     AtomSlab(f64),
     /// Atoms in slices.
     ShowAtoms(bool),
+    /// Residual of the tilts over the slices.
+    ShowResidual(bool),
+    /// Removed atoms where they stood.
+    ShowTombstones(bool),
     /// Colour map of densities and images.
     DensityMap(ColorMap),
     /// Colour map of quantities.

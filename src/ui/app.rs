@@ -4,6 +4,7 @@ use super::actions::{Action, Actions};
 use super::dialogs::Dialogs;
 use super::doubts;
 use super::embed::Views;
+use super::examining::Examining;
 use super::figure_cache::FigureCache;
 use super::layout::Layout;
 use super::palette::Palette;
@@ -64,6 +65,7 @@ pub struct App {
     doubts_of: u64,
     pub(super) analysis: Latest<(Arc<Analyzed>, AnalyzeParams), Result<JobOutput, JobError>>,
     pub(super) safety: Safety,
+    pub(super) examining: Examining,
     /// Keeps every volume that is or was shown, so that the window is never the last to hold one.
     held: Vec<Arc<Volume>>,
     played: f64,
@@ -122,6 +124,7 @@ impl App {
                 |(before, params): (Arc<Analyzed>, _)| analyze_again(&before, &params),
             ),
             safety: Safety::default(),
+            examining: Examining::new(&waker),
             held: Vec::new(),
             played: 0.0,
             title: String::new(),
@@ -214,12 +217,7 @@ impl App {
             .pending()
             .saturating_sub(usize::from(self.state.job.is_some()));
         if let Some(list) = self.doubts.poll() {
-            let settled = &self.state.settled;
-            self.state.doubtful = list
-                .into_iter()
-                .filter(|place| !settled.iter().any(|done| done.is_about(place)))
-                .collect();
-            self.state.doubtful_at = None;
+            super::queue::take_list(&mut self.state, list);
         }
     }
 
@@ -331,6 +329,7 @@ impl App {
                 unrepeated: workspace.unrepeated.clone(),
             }),
             None => {
+                self.state.all_doubtful.clear();
                 self.state.doubtful.clear();
                 self.state.doubtful_at = None;
             }
@@ -475,6 +474,9 @@ impl App {
         self.follow_model();
         self.look_for_lost(ctx);
         self.follow_nudges(ctx);
+        if let Some(part) = self.examining.follow(&mut self.state) {
+            self.actions.push(Action::TakeRefined(Box::new(part)));
+        }
         self.ask_for_doubts();
         self.figures.update(&self.state);
         self.play(ctx);
@@ -486,6 +488,7 @@ impl App {
     /// Draws a frame and does what was asked for in it.
     pub(super) fn draw(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
+        self.state.view.pointed |= ctx.input(|input| input.pointer.delta() != egui::Vec2::ZERO);
         keys::read(&ctx, &mut self.state, &mut self.actions);
         self.panels_ui(ui);
         self.overlays_ui(&ctx);

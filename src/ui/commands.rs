@@ -154,6 +154,60 @@ fn has_pair(state: &AppState) -> Enabled {
     need(state.view.selection.len() == 2, "select exactly two atoms")
 }
 
+fn has_one(state: &AppState) -> Enabled {
+    has_atoms(state)?;
+    need(state.view.selection.len() == 1, "select exactly one atom")
+}
+
+fn has_row_or_plane(state: &AppState) -> Enabled {
+    has_atoms(state)?;
+    let there = matches!(state.view.selection.len(), 2 | 3);
+    need(
+        there,
+        "select three atoms of the plane, or two of a row across it",
+    )
+}
+
+fn has_species(state: &AppState) -> Enabled {
+    has_selection(state)?;
+    let atoms = state.workspace.atoms.as_ref();
+    need(
+        atoms.is_some_and(|atoms| atoms.species_names.len() > 1),
+        "the model has only one species",
+    )
+}
+
+fn has_tombstones(state: &AppState) -> Enabled {
+    need(
+        state.workspace.edits.counts().removed > 0,
+        "no atom was removed",
+    )
+}
+
+fn has_place(state: &AppState) -> Enabled {
+    need(state.doubtful_at.is_some(), "no doubtful place is shown")
+}
+
+/// Reasons that digits give to the edits that follow.
+pub const REASONS: [&str; 9] = [
+    "the tilts do not show it",
+    "the tilts show one",
+    "half of a split atom",
+    "two atoms in one maximum",
+    "noise at the surface",
+    "streak of the missing wedge",
+    "off its maximum",
+    "wrong species",
+    "discussed with others",
+];
+
+/// Gives the reason of a digit, or takes it off when it is given already.
+fn reason_of(state: &AppState, digit: usize) -> Action {
+    let reason = REASONS[digit - 1];
+    let given = state.reason == reason;
+    Action::SetReason(if given { "" } else { reason }.to_owned())
+}
+
 fn has_doubts(state: &AppState) -> Enabled {
     need(!state.doubtful.is_empty(), "no doubtful places are listed")
 }

@@ -2,10 +2,12 @@
 //! the density, the tracing and the distances say, and hand edits that a new trace could not take over. Made on its own
 //! thread.
 
+use super::queue::Proposal;
 use super::state::{Doubtful, Evidence};
 use crate::model::geometry::distance;
 use crate::model::{Atoms, Volume};
 use crate::monitor::Monitor;
+use crate::project::Mark;
 use crate::project::carry::Unrepeated;
 use crate::trace::Traced;
 use crate::trace::doubts::{Doubt, DoubtInput, DoubtParams, doubtful_places};
@@ -39,7 +41,9 @@ pub fn doubtful(request: &Request) -> Vec<Doubtful> {
         atoms: Vec::new(),
         probability: 1.0,
         text: format!("{}: {}", lost.label, lost.reason),
+        proposal: Proposal::Keep,
     });
+    let flagged = flagged(&request.atoms);
     let input = DoubtInput {
         atoms: &request.atoms,
         series: None,
@@ -54,7 +58,9 @@ pub fn doubtful(request: &Request) -> Vec<Doubtful> {
         Some(evidence) => brought_up_to_date(evidence, now, &request.atoms),
     };
     places.sort_by(|a, b| b.log_odds.total_cmp(&a.log_odds));
-    lost.chain(places.iter().map(entry)).collect()
+    lost.chain(flagged)
+        .chain(places.iter().map(entry))
+        .collect()
 }
 
 fn entry(doubt: &Doubt) -> Doubtful {
@@ -64,7 +70,23 @@ fn entry(doubt: &Doubt) -> Doubtful {
         atoms: doubt.atoms.clone(),
         probability: doubt.probability(),
         text: doubt.reason.clone(),
+        proposal: Proposal::of(doubt.kind, doubt.atoms.len()),
     }
+}
+
+/// Atoms that someone asked a second opinion of.
+fn flagged(atoms: &Atoms) -> Vec<Doubtful> {
+    (0..atoms.len())
+        .filter(|&index| Mark::Flagged.is_on(atoms, index))
+        .map(|index| Doubtful {
+            kind: "second opinion",
+            position: atoms.positions[index],
+            atoms: vec![atoms.ids[index]],
+            probability: 1.0,
+            text: "flagged by hand (F takes the flag off)".to_owned(),
+            proposal: Proposal::Keep,
+        })
+        .collect()
 }
 
 /// Entries of the tilts that still stand, and of the newer list what is about atoms that were touched since.

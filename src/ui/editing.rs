@@ -1,11 +1,17 @@
 //! Hand edits on the model: each turns a wish into changes, applies them through the journal and gives the new
 //! entry back. Nothing here draws; a maximum is fitted on a few voxels only, so an edit fits in a frame.
 
+mod marks;
+
+pub use marks::{checkpoint, locked, mark_selected, restore_near, return_to};
+
 use super::state::{AppState, Ghost};
+use crate::jobs::examine::RefinedPart;
 use crate::model::geometry::{distance, distance_squared};
 use crate::model::{AtomId, Atoms};
-use crate::project::{AtomSnapshot, Change, Entry, Evidence, Stage};
+use crate::project::{AtomSnapshot, Change, EditKind, Entry, Evidence, Stage};
 use crate::trace::{Candidate, TraceParams};
+use marks::refuse_locked;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -92,7 +98,13 @@ pub fn accept_ghost(state: &mut AppState) -> Edited {
         intensity_rank: Some(ghost.rank),
         nearest: ghost.nearest,
     };
-    let entry = commit(state, vec![Change::Add(atom)], "Add atom", Some(evidence))?;
+    let entry = commit(
+        state,
+        vec![Change::Add(atom)],
+        EditKind::Add,
+        "Add atom",
+        Some(evidence),
+    )?;
     state.view.selection = [id].into();
     Ok(entry)
 }
@@ -143,7 +155,7 @@ pub fn remove_selected(state: &mut AppState) -> Edited {
         _ => None,
     };
     let label = counted("Remove", changes.len());
-    commit(state, changes, &label, evidence)
+    commit(state, changes, EditKind::Remove, &label, evidence)
 }
 
 fn evidence_of(atoms: &Atoms, index: usize) -> Evidence {
@@ -170,7 +182,7 @@ pub fn move_atom(state: &mut AppState, id: AtomId, to: [f64; 3]) -> Edited {
         .index_of(id)
         .ok_or_else(|| format!("atom #{} is not in the model", id.0))?;
     let from = atoms.positions[index];
-    moved(state, vec![(id, from, to)], "Move")
+    moved(state, vec![(id, from, to)], EditKind::Move)
 }
 
 /// Shifts the selected atoms.
@@ -190,7 +202,7 @@ pub fn nudge_selected(state: &mut AppState, by: [f64; 3]) -> Edited {
             )
         })
         .collect();
-    moved(state, moves, "Move")
+    moved(state, moves, EditKind::Move)
 }
 
 /// Brings the selected atoms to their fitted maxima; those without one stay.
@@ -220,11 +232,11 @@ pub fn refit_selected(state: &mut AppState) -> Edited {
         .collect();
     match (moves.is_empty(), failed) {
         (true, Some(why)) => Err(why),
-        _ => moved(state, moves, "Refit"),
+        _ => moved(state, moves, EditKind::Refit),
     }
 }
 
-fn moved(state: &mut AppState, moves: Vec<(AtomId, [f64; 3], [f64; 3])>, verb: &str) -> Edited {
+fn moved(state: &mut AppState, moves: Vec<(AtomId, [f64; 3], [f64; 3])>, kind: EditKind) -> Edited {
     /// Below a thousandth of a picometre nothing has moved: an unchanged drag leaves no step.
     const STILL: f64 = 1e-5;
     let changes: Vec<Change> = moves
@@ -235,8 +247,13 @@ fn moved(state: &mut AppState, moves: Vec<(AtomId, [f64; 3], [f64; 3])>, verb: &
     if changes.is_empty() {
         return Ok(None);
     }
+    let verb = if kind == EditKind::Refit {
+        "Refit"
+    } else {
+        "Move"
+    };
     let label = counted(verb, changes.len());
-    commit(state, changes, &label, None)
+    commit(state, changes, kind, &label, None)
 }
 
 /// Makes one atom of the two selected ones: the stronger stays, at the maximum fitted between them, or at their
@@ -278,7 +295,13 @@ pub fn merge_selected(state: &mut AppState) -> Edited {
         Change::Remove(AtomSnapshot::of(&atoms, drop)),
         Change::Move { id, from, to },
     ];
-    let entry = commit(state, changes, "Merge two atoms", Some(evidence))?;
+    let entry = commit(
+        state,
+        changes,
+        EditKind::Merge,
+        "Merge two atoms",
+        Some(evidence),
+    )?;
     state.view.selection = [id].into();
     Ok(entry)
 }
@@ -307,7 +330,7 @@ pub fn relabel_selected(state: &mut AppState, species: u16) -> Edited {
         return Ok(None);
     }
     let label = format!("{} as {name}", counted("Label", changes.len()));
-    commit(state, changes, &label, None)
+    commit(state, changes, EditKind::Relabel, &label, None)
 }
 
 /// Takes the last edit back.
@@ -325,6 +348,200 @@ pub fn undo(state: &mut AppState) -> Edited {
 pub fn redo(state: &mut AppState) -> Edited {
     step(state, false)
 }
+
+/// Adds an atom at a place as it is: where the residual of the tilts has its maximum, which the density need not have.
+/// What the density says of a maximum near it goes with the atom.
+///
+/// # Errors
+/// When another atom stands there already.
+pub fn add_at(state: &mut AppState, place: [f64; 3]) -> Edited {
+    /// Nearer to each other two atoms are one, Å: less than any bond.
+    const ONE_ATOM: f64 = 0.7;
+    /// A maximum of the density further away is another atom's, Å.
+    const SAME_MAXIMUM: f64 = 0.6;
+    let atoms = state.workspace.atoms.clone();
+    let nearest = atoms.as_deref().and_then(|a| nearest_atom(a, place, None));
+    if let (Some(atoms), Some((index, apart))) = (&atoms, nearest)
+        && apart < ONE_ATOM
+    {
+        let id = atoms.ids[index].0;
+        return Err(format!("atom #{id} stands {apart:.2} Å from there already"));
+    }
+    let found = fit(state, place)
+        .ok()
+        .filter(|found| distance(found.position, place) < SAME_MAXIMUM);
+    let species = atoms.as_deref().map_or(0, main_species);
+    let atom = AtomSnapshot {
+        id: fresh_id(state),
+        position: place,
+        species,
+        columns: found.as_ref().map(columns_of).unwrap_or_default(),
+    };
+    let id = atom.id;
+    let volume = state.workspace.volume.as_ref();
+    let evidence = Evidence {
+        density: volume.map(|volume| f64::from(volume.density_at(place))),
+        intensity_rank: found
+            .as_ref()
+            .zip(atoms.as_deref())
+            .map(|(found, atoms)| intensity_rank(atoms, found.intensity)),
+        nearest: nearest.map(|(_, apart)| apart),
+    };
+    let changes = vec![Change::Add(atom)];
+    let entry = commit(state, changes, EditKind::Add, "Add atom", Some(evidence))?;
+    state.view.selection = [id].into();
+    Ok(entry)
+}
+
+fn main_species(atoms: &Atoms) -> u16 {
+    let mut counts = BTreeMap::new();
+    for &kind in &atoms.species {
+        *counts.entry(kind).or_insert(0usize) += 1;
+    }
+    counts
+        .into_iter()
+        .max_by_key(|&(kind, n)| (n, std::cmp::Reverse(kind)))
+        .map_or(0, |(kind, _)| kind)
+}
+
+/// Makes two atoms of the selected one: apart by half the usual distance, along the direction in which the density about
+/// it is widest. Both then want refining.
+///
+/// # Errors
+/// When not exactly one atom is selected.
+pub fn split_selected(state: &mut AppState) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let &[index] = indices.as_slice() else {
+        return Err(format!(
+            "splitting takes one selected atom, {} are selected",
+            indices.len()
+        ));
+    };
+    let from = atoms.positions[index];
+    let spacing =
+        nearest_atom(&atoms, from, Some(atoms.ids[index])).map_or(2.8, |(_, d)| d.min(3.5));
+    let along = widest_direction(state, from);
+    let place = |sign: f64| std::array::from_fn(|a| from[a] + sign * 0.25 * spacing * along[a]);
+    let id = fresh_id(state);
+    let mut other = AtomSnapshot::of(&atoms, index);
+    other.id = id;
+    other.position = place(-1.0);
+    let kept = atoms.ids[index];
+    let changes = vec![
+        Change::Move {
+            id: kept,
+            from,
+            to: place(1.0),
+        },
+        Change::Add(other),
+    ];
+    let evidence = Some(evidence_of(&atoms, index));
+    let entry = commit(state, changes, EditKind::Split, "Split atom", evidence)?;
+    state.view.selection = [kept, id].into();
+    Ok(entry)
+}
+
+/// Direction of the largest second moment of the density within 1.5 Å; x without a volume.
+fn widest_direction(state: &AppState, place: [f64; 3]) -> [f64; 3] {
+    const REACH: f64 = 1.5;
+    const STEPS: i32 = 5;
+    let Some(volume) = state.workspace.volume.as_deref() else {
+        return [1.0, 0.0, 0.0];
+    };
+    let mut moments = nalgebra::Matrix3::<f64>::zeros();
+    for i in -STEPS..=STEPS {
+        for j in -STEPS..=STEPS {
+            for k in -STEPS..=STEPS {
+                let offset = [i, j, k].map(|n| REACH * f64::from(n) / f64::from(STEPS));
+                if offset.iter().map(|v| v * v).sum::<f64>() > REACH * REACH {
+                    continue;
+                }
+                let at = std::array::from_fn(|a| place[a] + offset[a]);
+                let density = f64::from(volume.density_at(at)).max(0.0);
+                let offset = nalgebra::Vector3::from(offset);
+                moments += density * offset * offset.transpose();
+            }
+        }
+    }
+    let eigen = moments.symmetric_eigen();
+    let widest = (0..3)
+        .max_by(|&a, &b| eigen.eigenvalues[a].total_cmp(&eigen.eigenvalues[b]))
+        .unwrap_or(0);
+    let direction = eigen.eigenvectors.column(widest);
+    [direction[0], direction[1], direction[2]]
+}
+
+/// Gives the selected atoms the species after theirs, the last one the first.
+///
+/// # Errors
+/// When nothing is selected or there is only one species.
+pub fn next_species(state: &mut AppState) -> Edited {
+    let (atoms, indices) = selected(state)?;
+    let count = atoms.species_names.len() as u16;
+    if count < 2 {
+        return Err("the model has only one species".to_owned());
+    }
+    let species = indices.first().map_or(0, |&index| atoms.species[index]);
+    relabel_selected(state, (species + 1) % count)
+}
+
+/// Takes over what a local refinement found: places and what goes with them, in one step.
+///
+/// # Errors
+/// When the atoms were changed meanwhile.
+pub fn take_refined(state: &mut AppState, part: &RefinedPart) -> Edited {
+    /// Less than this is no movement, Å.
+    const STILL: f64 = 1e-4;
+    let atoms = model(state)?;
+    let mut changes = Vec::new();
+    let mut squares = 0.0;
+    for (k, &(id, before)) in part.before.iter().enumerate() {
+        let index = atoms.index_of(id);
+        let index = index
+            .filter(|&i| distance(atoms.positions[i], before) < 1e-9)
+            .ok_or("the atoms were changed while they were refined; once more")?;
+        let to = part.after.positions[k];
+        squares += distance_squared(before, to);
+        if distance(before, to) > STILL {
+            changes.push(Change::Move {
+                id,
+                from: before,
+                to,
+            });
+        }
+        let was = AtomSnapshot::of(&atoms, index).columns;
+        let now = AtomSnapshot::of(&part.after, k).columns;
+        let values = |of: &BTreeMap<String, f64>| -> BTreeMap<String, f64> {
+            let known = of
+                .iter()
+                .filter(|(name, _)| REFINED.contains(&name.as_str()));
+            known.map(|(name, value)| (name.clone(), *value)).collect()
+        };
+        let (from, to) = (values(&was), values(&now));
+        if from != to {
+            changes.push(Change::Values { id, from, to });
+        }
+    }
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let count = part.before.len();
+    let moved = (squares / count.max(1) as f64).sqrt();
+    let label = format!("{} by {:.0} pm", counted("Refine", count), 100.0 * moved);
+    commit(state, changes, EditKind::Refine, &label, None)
+}
+
+/// What refinement says of an atom and the window shows.
+const REFINED: [&str; 8] = [
+    "occupancy",
+    "free_occupancy",
+    "sigma_x_A",
+    "sigma_y_A",
+    "sigma_z_A",
+    "position_sd_A",
+    "significance",
+    "confidence",
+];
 
 fn step(state: &mut AppState, undo: bool) -> Edited {
     let workspace = &mut state.workspace;
@@ -381,9 +598,13 @@ fn selected(state: &AppState) -> Result<(Arc<Atoms>, Vec<usize>), String> {
 fn commit(
     state: &mut AppState,
     changes: Vec<Change>,
+    kind: EditKind,
     label: &str,
     evidence: Option<Evidence>,
 ) -> Edited {
+    if !matches!(kind, EditKind::Lock | EditKind::Flag) {
+        refuse_locked(state, &changes)?;
+    }
     let workspace = &mut state.workspace;
     let trace = &workspace.project.parameters.trace;
     let atoms = workspace
@@ -396,7 +617,7 @@ fn commit(
     let reason = state.reason.trim();
     let entry = workspace
         .edits
-        .apply(Arc::make_mut(atoms), changes, label, reason, evidence)
+        .apply(Arc::make_mut(atoms), changes, kind, label, reason, evidence)
         .map_err(|conflict| conflict.to_string())?
         .clone();
     state.workspace.mark_stale(Stage::Analyze, EDITED);
@@ -422,84 +643,4 @@ fn empty_model(params: &TraceParams) -> Atoms {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_atoms(positions: &[[f64; 3]]) -> AppState {
-        let mut state = AppState::default();
-        let mut atoms = Atoms::from_positions(positions.to_vec(), "Zr");
-        let intensities = (0..positions.len()).map(|i| 1.0 + i as f64).collect();
-        atoms.set_column("intensity", "", intensities);
-        state.workspace.base_atoms = Some(Arc::new(atoms.clone()));
-        state.workspace.atoms = Some(Arc::new(atoms));
-        state
-    }
-
-    fn select(state: &mut AppState, ids: &[u64]) {
-        state.view.selection = ids.iter().map(|&id| AtomId(id)).collect();
-    }
-
-    #[test]
-    fn removing_and_undoing_gives_the_same_arrays_and_leaves_the_traced_model_alone() {
-        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]);
-        let before = state.workspace.atoms.as_deref().cloned();
-        state.reason = "ghost of a neighbour".to_owned();
-        select(&mut state, &[1]);
-        let entry = remove_selected(&mut state).unwrap().unwrap();
-        assert_eq!(entry.reason, "ghost of a neighbour");
-        assert_eq!(entry.evidence.unwrap().nearest, Some(3.0));
-        assert_eq!(state.workspace.atoms.as_ref().unwrap().len(), 2);
-        assert_eq!(state.workspace.base_atoms.as_deref(), before.as_ref());
-        assert!(
-            state.view.selection.is_empty(),
-            "a gone atom is not selected"
-        );
-        undo(&mut state).unwrap();
-        assert_eq!(state.workspace.atoms.as_deref(), before.as_ref());
-        redo(&mut state).unwrap();
-        assert_eq!(state.workspace.edits.counts().removed, 1);
-    }
-
-    #[test]
-    fn a_new_atom_never_takes_a_removed_atoms_name() {
-        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0]]);
-        select(&mut state, &[1]);
-        remove_selected(&mut state).unwrap();
-        assert_eq!(fresh_id(&state), AtomId(2));
-    }
-
-    #[test]
-    fn merging_keeps_the_stronger_atom_at_the_weighted_mean() {
-        let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0]]);
-        select(&mut state, &[0, 1]);
-        merge_selected(&mut state).unwrap();
-        let atoms = state.workspace.atoms.as_ref().unwrap();
-        assert_eq!(atoms.ids, [AtomId(1)]);
-        // Intensities 1 and 2: two thirds of the way from the weaker to the stronger.
-        assert!((atoms.positions[0][0] - 2.0).abs() < 1e-12);
-        undo(&mut state).unwrap();
-        assert_eq!(state.workspace.atoms.as_ref().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_drag_that_ends_where_it_began_leaves_no_step() {
-        let mut state = with_atoms(&[[1.0, 2.0, 3.0]]);
-        assert_eq!(move_atom(&mut state, AtomId(0), [1.0, 2.0, 3.0]), Ok(None));
-        assert!(!state.workspace.edits.can_undo());
-    }
-
-    #[test]
-    fn edits_without_what_they_need_say_so() {
-        let mut state = AppState::default();
-        assert!(
-            remove_selected(&mut state)
-                .unwrap_err()
-                .contains("no atoms")
-        );
-        assert!(propose(&state, [0.0; 3]).unwrap_err().contains("no volume"));
-        let mut state = with_atoms(&[[0.0; 3]]);
-        assert!(merge_selected(&mut state).unwrap_err().contains("selected"));
-        select(&mut state, &[0]);
-        assert!(merge_selected(&mut state).unwrap_err().contains("two"));
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ pub struct Views {
     xy: SliceView,
     xz: SliceView,
     yz: SliceView,
+    oblique: SliceView,
     tilt: TiltView,
     volume: VolumeView,
     colors: Option<(u64, Vec<Color32>, Option<[f64; 2]>)>,
@@ -69,6 +70,7 @@ impl Views {
             ViewKind::Xy => self.xy.ui(ui, kind, state, &colors, actions),
             ViewKind::Xz => self.xz.ui(ui, kind, state, &colors, actions),
             ViewKind::Yz => self.yz.ui(ui, kind, state, &colors, actions),
+            ViewKind::Oblique => self.oblique.ui(ui, kind, state, &colors, actions),
             ViewKind::Tilt => self.tilt.ui(ui, state, actions),
             ViewKind::Volume => self.volume.ui(ui, state, &colors, range, actions),
         }

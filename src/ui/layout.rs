@@ -27,7 +27,10 @@ fn default_tree() -> Tree<ViewKind> {
         tiles.insert_tab_tile(panes)
     };
     let upper = vec![tab(&[ViewKind::Xy]), tab(&[ViewKind::Volume])];
-    let lower = vec![tab(&[ViewKind::Xz]), tab(&[ViewKind::Tilt, ViewKind::Yz])];
+    let lower = vec![
+        tab(&[ViewKind::Xz]),
+        tab(&[ViewKind::Tilt, ViewKind::Yz, ViewKind::Oblique]),
+    ];
     let upper = tiles.insert_horizontal_tile(upper);
     let lower = tiles.insert_horizontal_tile(lower);
     let root = tiles.insert_vertical_tile(vec![upper, lower]);
@@ -97,6 +100,12 @@ pub fn title(kind: ViewKind, state: &AppState) -> String {
         ViewKind::Xz => format!("xz   y = {}", at(y)),
         ViewKind::Yz => format!("yz   x = {}", at(x)),
         ViewKind::Volume => "3D".to_owned(),
+        ViewKind::Oblique => {
+            let axes = &state.view.oblique;
+            let [.., along] = axes.coordinates(state.view.crosshair);
+            let [u, v, w] = axes.normal.map(|n| super::panels::signed(n, 2));
+            format!("oblique   ({u} {v} {w})   {}", at(along))
+        }
         ViewKind::Tilt => match &state.workspace.series {
             None => "tilt".to_owned(),
             Some(series) => {
@@ -170,6 +179,7 @@ fn short_name(kind: ViewKind) -> &'static str {
         ViewKind::Yz => "yz",
         ViewKind::Volume => "3D",
         ViewKind::Tilt => "tilt",
+        ViewKind::Oblique => "oblique",
     }
 }
 

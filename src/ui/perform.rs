@@ -5,6 +5,8 @@ use super::actions::{Action, ViewChange};
 use super::app::App;
 use super::dialogs::{Ask, ExportKind};
 use super::editing::{self, Edited};
+use super::plane::{PlaneAxes, to_next_layer};
+use super::queue::{self, Proposal};
 use super::state::{AppState, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
 use crate::model::{TiltSeries, center_index};
@@ -377,10 +379,37 @@ impl App {
                 return None;
             }
             Action::ProposeHere => {
-                let place = state.view.cursor.unwrap_or(state.view.crosshair);
-                propose(state, place);
+                let vacant = queue::under_crosshair(state).is_some_and(|p| p.atoms.is_empty());
+                if vacant && !state.view.pointed {
+                    queue::decide(state, Proposal::Add)
+                } else {
+                    let place = state.view.cursor.unwrap_or(state.view.crosshair);
+                    propose(state, place);
+                    return None;
+                }
+            }
+            Action::Decide(how) => queue::decide(state, how),
+            Action::RefineSphere => {
+                let place = match queue::under_crosshair(state) {
+                    Some(_) if !state.view.pointed => state.view.crosshair,
+                    _ => state.view.cursor.unwrap_or(state.view.crosshair),
+                };
+                if let Err(why) = self.examining.refine_sphere(&self.state, place) {
+                    let text = format!("Refine sphere: {why}");
+                    self.state.toast(Severity::Warning, text);
+                }
                 return None;
             }
+            Action::TakeRefined(part) => editing::take_refined(state, &part),
+            Action::SplitSelected => editing::split_selected(state),
+            Action::MarkSelected(mark) => editing::mark_selected(state, mark),
+            Action::NextSpecies => editing::next_species(state),
+            Action::RestoreHere => {
+                let place = state.view.cursor.unwrap_or(state.view.crosshair);
+                editing::restore_near(state, place)
+            }
+            Action::Checkpoint(name) => editing::checkpoint(state, &name),
+            Action::ReturnTo(number) => editing::return_to(state, number),
             Action::SetGhost(ghost) => {
                 state.view.ghost = *ghost;
                 return None;
@@ -394,7 +423,22 @@ impl App {
                 return None;
             }
             Action::AcceptGhost => editing::accept_ghost(state),
-            Action::RemoveSelected => editing::remove_selected(state),
+            Action::RemoveSelected => {
+                let place = queue::under_crosshair(state);
+                let in_doubt = place.is_some_and(|place| {
+                    !place.atoms.is_empty()
+                        && place
+                            .atoms
+                            .iter()
+                            .copied()
+                            .eq(state.view.selection.iter().copied())
+                });
+                if in_doubt {
+                    queue::decide(state, Proposal::Remove)
+                } else {
+                    editing::remove_selected(state)
+                }
+            }
             Action::MoveAtom(id, to) => editing::move_atom(state, id, to),
             Action::NudgeSelected(by) => editing::nudge_selected(state, by),
             Action::RefitSelected => editing::refit_selected(state),
@@ -442,6 +486,26 @@ impl App {
                     }
                 }
             }
+            Action::Unselect(ids) => view.selection.retain(|id| !ids.contains(id)),
+            Action::SelectMore(ids) => view.selection.extend(ids),
+            Action::FilterQueue(filter) => queue::set_filter(state, filter),
+            Action::SetPlane(axes) => {
+                view.oblique = axes;
+                self.layout.show(ViewKind::Oblique);
+            }
+            Action::PlaneFromSelection => match plane_from_selection(state) {
+                Ok((axes, place)) => {
+                    state.view.oblique = axes;
+                    state.view.center_on(place);
+                    state.view.active = ViewKind::Oblique;
+                    if state.view.maximized.is_some() {
+                        state.view.maximized = Some(ViewKind::Oblique);
+                    }
+                    self.layout.show(ViewKind::Oblique);
+                }
+                Err(why) => state.toast(Severity::Warning, why),
+            },
+            Action::StepLayer(steps) => step_layer(state, steps),
             Action::Brush(ids) => view.brushed = ids.into_iter().collect(),
             Action::MoveCrosshair(place) => state.view.crosshair = clamped(state, place),
             Action::ShowTilt(tilt) => {
@@ -459,14 +523,16 @@ impl App {
                 view.atom_slab = (view.atom_slab * factor).clamp(0.1, 1000.0);
             }
             Action::FocusAtom(id) => focus_atom(state, id),
-            Action::ShowDoubtful(at) => show_doubtful(state, at),
-            Action::StepDoubtful(by) => step_doubtful(state, by),
-            Action::SettleDoubtful => settle_doubtful(state),
+            Action::ShowDoubtful(at) => queue::show(state, at),
+            Action::StepDoubtful(by) => queue::step(state, by),
+            Action::SettleDoubtful => queue::settle(state),
             Action::Confirm => {
                 if view.ghost.is_some() {
                     return self.perform_edits(Action::AcceptGhost);
                 }
-                settle_doubtful(state);
+                if let Some(how) = queue::current(state).map(|place| place.proposal) {
+                    return self.perform_edits(Action::Decide(how));
+                }
             }
             Action::Cancel => cancel(state),
             Action::CycleView => {
@@ -509,6 +575,8 @@ fn change_view(state: &mut AppState, change: ViewChange) {
         ViewChange::DensitySlab(thickness) => view.density_slab = thickness,
         ViewChange::AtomSlab(thickness) => view.atom_slab = thickness,
         ViewChange::ShowAtoms(show) => view.show_atoms = show,
+        ViewChange::ShowResidual(show) => view.show_residual = show,
+        ViewChange::ShowTombstones(show) => view.show_tombstones = show,
         ViewChange::DensityMap(map) => view.density_map = map,
         ViewChange::QuantityMap(map) => view.quantity_map = map,
         ViewChange::DensityContrast(limits) => view.density_contrast = limits,
@@ -545,15 +613,15 @@ fn voxel_size(state: &AppState) -> f64 {
 }
 
 fn step_slice(state: &mut AppState, steps: isize) {
-    let Some([.., normal]) = state.view.active.axes() else {
+    let Some(axes) = state.view.axes_of(state.view.active) else {
         if state.view.active == ViewKind::Tilt {
             step_tilt(state, steps);
         }
         return;
     };
-    let mut place = state.view.crosshair;
-    place[normal] += steps as f64 * voxel_size(state);
-    state.view.crosshair = clamped(state, place);
+    let (from, by) = (state.view.crosshair, steps as f64 * voxel_size(state));
+    let to = std::array::from_fn(|a| from[a] + by * axes.normal[a]);
+    state.view.crosshair = clamped(state, to);
 }
 
 fn step_tilt(state: &mut AppState, steps: isize) {
@@ -569,12 +637,11 @@ fn step_in_plane(state: &mut AppState, right: isize, up: isize) -> Option<Action
         step_tilt(state, right - up);
         return None;
     }
-    let [across, along, _] = state.view.active.axes().unwrap_or([0, 1, 2]);
+    let axes = state.view.axes_of(state.view.active);
+    let axes = axes.unwrap_or_else(|| PlaneAxes::of_axes([0, 1, 2]));
     let nudges = state.view.tool == Tool::Move && !state.view.selection.is_empty();
     let step = voxel_size(state) * if nudges { NUDGE_VOX } else { 1.0 };
-    let mut by = [0.0; 3];
-    by[across] += right as f64 * step;
-    by[along] += up as f64 * step;
+    let by = axes.point([right as f64 * step, up as f64 * step, 0.0]);
     if nudges {
         return Some(Action::NudgeSelected(by));
     }
@@ -588,46 +655,56 @@ fn focus_atom(state: &mut AppState, id: crate::model::AtomId) {
         return;
     };
     if let Some(index) = atoms.index_of(id) {
-        state.view.crosshair = atoms.positions[index];
+        let place = atoms.positions[index];
+        state.view.center_on(place);
         state.view.selection = [id].into();
     }
 }
 
-fn show_doubtful(state: &mut AppState, at: usize) {
-    let Some(place) = state.doubtful.get(at) else {
-        return;
-    };
-    state.view.crosshair = place.position;
-    state.view.selection = place.atoms.iter().copied().collect();
-    state.view.ghost = None;
-    state.view.stage = Stage::Correct;
-    state.doubtful_at = Some(at);
-    state.make_view_valid();
-}
-
-fn step_doubtful(state: &mut AppState, by: isize) {
-    let count = state.doubtful.len() as isize;
-    if count == 0 {
-        return;
+/// The plane through three selected atoms, or across the row of two; and a place in it.
+fn plane_from_selection(state: &AppState) -> Result<(PlaneAxes, [f64; 3]), String> {
+    let atoms = state.workspace.atoms.as_ref().ok_or("no atoms yet")?;
+    let places: Vec<[f64; 3]> = (state.view.selection.iter())
+        .filter_map(|&id| Some(atoms.positions[atoms.index_of(id)?]))
+        .collect();
+    match places.as_slice() {
+        [a, b] => {
+            let row = std::array::from_fn(|k| b[k] - a[k]);
+            let axes = PlaneAxes::looking_along(row).ok_or("the two atoms are at one place")?;
+            Ok((axes, *a))
+        }
+        [a, b, c] => {
+            let axes = PlaneAxes::through([*a, *b, *c]).ok_or("the three atoms are on one line")?;
+            Ok((axes, *a))
+        }
+        other => Err(format!(
+            "a plane takes three selected atoms, a row two; {} are selected",
+            other.len()
+        )),
     }
-    let at = match state.doubtful_at {
-        None if by > 0 => 0,
-        None => count - 1,
-        Some(at) => (at as isize + by).rem_euclid(count),
-    };
-    show_doubtful(state, at as usize);
 }
 
-fn settle_doubtful(state: &mut AppState) {
-    let Some(at) = state.doubtful_at.filter(|&at| at < state.doubtful.len()) else {
+/// Steps the active view's plane from one layer of atoms to the next.
+fn step_layer(state: &mut AppState, steps: isize) {
+    let Some(axes) = state.view.axes_of(state.view.active) else {
+        step_slice(state, 10 * steps);
         return;
     };
-    let place = state.doubtful.remove(at);
-    state.settled.push(place);
-    if state.doubtful.is_empty() {
-        state.doubtful_at = None;
-    } else {
-        show_doubtful(state, at.min(state.doubtful.len() - 1));
+    let Some(atoms) = state.workspace.atoms.clone() else {
+        step_slice(state, 10 * steps);
+        return;
+    };
+    // Of a neighbour near the crosshair: the model's own would take longer than a frame.
+    let spacing = editing::nearest_atom(&atoms, state.view.crosshair, None)
+        .and_then(|(index, _)| {
+            editing::nearest_atom(&atoms, atoms.positions[index], Some(atoms.ids[index]))
+        })
+        .map_or(2.8, |(_, apart)| apart.clamp(1.5, 4.5));
+    for _ in 0..steps.unsigned_abs() {
+        let from = state.view.crosshair;
+        let by = to_next_layer(&atoms.positions, &axes, from, spacing, steps > 0);
+        let to = std::array::from_fn(|a| from[a] + by * axes.normal[a]);
+        state.view.crosshair = clamped(state, to);
     }
 }
 

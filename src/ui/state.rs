@@ -1,6 +1,9 @@
 //! Everything the window shows, in one place. Events of the worker are folded in here; panels and views only look
 //! and ask through [`super::actions::Action`].
 
+use super::plane::PlaneAxes;
+use super::queue::{Proposal, QueueFilter};
+use crate::jobs::examine::Examiner;
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
 use crate::model::{AtomId, TiltSeries, Volume};
 use crate::preprocess::Prepared;
@@ -155,20 +158,29 @@ pub enum ViewKind {
     Volume,
     /// A tilt image: measured, computed, difference.
     Tilt,
+    /// Slice in any direction: through three atoms, along a row of them.
+    Oblique,
 }
 
 impl ViewKind {
     /// All views, in the order keys cycle through them.
-    pub const ALL: [Self; 5] = [Self::Xy, Self::Volume, Self::Xz, Self::Yz, Self::Tilt];
+    pub const ALL: [Self; 6] = [
+        Self::Xy,
+        Self::Volume,
+        Self::Xz,
+        Self::Yz,
+        Self::Tilt,
+        Self::Oblique,
+    ];
 
-    /// Axes (0 x, 1 y, 2 z) to the right, up and along the normal of a slice view.
+    /// Axes (0 x, 1 y, 2 z) to the right, up and along the normal of a slice view along the axes.
     #[must_use]
     pub fn axes(self) -> Option<[usize; 3]> {
         match self {
             Self::Xy => Some([0, 1, 2]),
             Self::Xz => Some([0, 2, 1]),
             Self::Yz => Some([1, 2, 0]),
-            Self::Volume | Self::Tilt => None,
+            Self::Volume | Self::Tilt | Self::Oblique => None,
         }
     }
 }
@@ -186,6 +198,16 @@ pub struct ViewState {
     pub atom_slab: f64,
     /// Whether atoms are drawn in slices.
     pub show_atoms: bool,
+    /// Whether the residual of the tilts is laid over the slices.
+    pub show_residual: bool,
+    /// Whether removed atoms are drawn where they stood.
+    pub show_tombstones: bool,
+    /// Directions of the oblique view.
+    pub oblique: PlaneAxes,
+    /// Counts the places that the views were asked to centre on.
+    pub centered: u64,
+    /// Whether the pointer moved since a place of the queue was shown: then `A` means what is under it.
+    pub pointed: bool,
     /// Tool in slice views.
     pub tool: Tool,
     /// Selected atoms.
@@ -230,6 +252,23 @@ pub struct ViewState {
     pub dark: bool,
 }
 
+impl ViewState {
+    /// Directions of a slice view; `None` for the others.
+    #[must_use]
+    pub fn axes_of(&self, kind: ViewKind) -> Option<PlaneAxes> {
+        match kind {
+            ViewKind::Oblique => Some(self.oblique),
+            kind => kind.axes().map(PlaneAxes::of_axes),
+        }
+    }
+
+    /// Moves the crosshair to a place and brings it to the middle of every view.
+    pub fn center_on(&mut self, place: [f64; 3]) {
+        self.crosshair = place;
+        self.centered += 1;
+    }
+}
+
 impl Default for ViewState {
     fn default() -> Self {
         Self {
@@ -238,6 +277,11 @@ impl Default for ViewState {
             density_slab: 1.0,
             atom_slab: 2.0,
             show_atoms: true,
+            show_residual: false,
+            show_tombstones: true,
+            oblique: PlaneAxes::default(),
+            centered: 0,
+            pointed: false,
             tool: Tool::Select,
             selection: BTreeSet::new(),
             brushed: BTreeSet::new(),
@@ -346,6 +390,8 @@ pub struct Doubtful {
     pub probability: f64,
     /// The signs, in words and numbers.
     pub text: String,
+    /// What `Enter` does.
+    pub proposal: Proposal,
 }
 
 impl Doubtful {
@@ -355,6 +401,17 @@ impl Doubtful {
         let apart = crate::model::geometry::distance(self.position, other.position);
         self.kind == other.kind && self.atoms == other.atoms && apart < 0.5
     }
+}
+
+/// What the tilts show of a place.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// Where, Å.
+    pub place: [f64; 3],
+    /// The atom in question.
+    pub atom: Option<AtomId>,
+    /// The mean of all tilts, then single ones; or why there are none.
+    pub cutouts: Result<Arc<Vec<crate::trace::refine::Cutout>>, String>,
 }
 
 /// An unclean end of an earlier session that can be taken up.
@@ -404,8 +461,18 @@ pub struct AppState {
     pub opening: (Vec<std::path::PathBuf>, crate::jobs::OpenHints),
     /// Edits of an unclean end, offered once.
     pub recovery: Option<Recovery>,
-    /// Places that deserve a look, worst first.
+    /// Places that deserve a look, worst first, as far as the filter lets them through.
     pub doubtful: Vec<Doubtful>,
+    /// All of them.
+    pub all_doubtful: Vec<Doubtful>,
+    /// Which of them are listed.
+    pub queue: QueueFilter,
+    /// What the tilts show of the place that is looked at.
+    pub looked: Option<Looked>,
+    /// The model drawn for the quick questions of correction.
+    pub examiner: Arc<Examiner>,
+    /// Whether the tilts are being asked about the place that is looked at.
+    pub examining: bool,
     /// The place being looked at.
     pub doubtful_at: Option<usize>,
     /// Places that were looked at and left as they are.
@@ -678,7 +745,10 @@ impl AppState {
         self.preview = None;
         self.question = None;
         self.doubtful.clear();
+        self.all_doubtful.clear();
         self.doubtful_at = None;
+        self.looked = None;
+        self.examiner.forget();
         self.settled.clear();
         self.evidence = None;
         self.reason.clear();

@@ -20,6 +20,8 @@ pub const SELECTED: Color32 = Color32::from_rgb(255, 255, 255);
 pub const BRUSHED: Color32 = Color32::from_rgb(255, 96, 208);
 /// An atom about to be added.
 pub const GHOST: Color32 = Color32::from_rgb(120, 255, 160);
+/// Where a removed atom stood.
+pub const TOMBSTONE: Color32 = Color32::from_rgb(232, 92, 80);
 /// Behind density, in both themes.
 pub const PICTURE: Color32 = Color32::from_rgb(8, 9, 12);
 /// Text and scale bars over pictures.
@@ -152,6 +154,19 @@ pub fn diverging(t: f32) -> Color32 {
     };
     let color = colorous::RED_BLUE.eval_continuous(f64::from(0.5 - 0.5 * t));
     Color32::from_rgb(color.r, color.g, color.b)
+}
+
+/// The residual of the tilts over a slice, in standard deviations: nothing below 2, warm where an atom is asked for, cold
+/// where one is denied, full at 6.
+#[must_use]
+pub fn residual(z: f32) -> Color32 {
+    let strength = ((z.abs() - 2.0) / 4.0).clamp(0.0, 1.0);
+    // NaN compares as nothing.
+    if strength.is_nan() || strength <= 0.0 {
+        return Color32::TRANSPARENT;
+    }
+    let base = if z > 0.0 { ALARM } else { ACCENT };
+    base.gamma_multiply(0.25 + 0.6 * strength)
 }
 
 /// Colours of all atoms, and the range of the quantity when there is one.

@@ -14,12 +14,12 @@ use crate::trace::refine::problem::Probe;
 use crate::trace::refine::{OccupancyModel, RefineError};
 
 /// Bound on the words of the images, in logarithmic odds: no statistic is trusted beyond one error in some thousands.
-const MOST_IMAGES: f64 = 9.0;
+pub(super) const MOST_IMAGES: f64 = 9.0;
 /// Bound on the sign of the two halves' disagreement: it shares the pixels with the free occupancy.
 const MOST_HALVES: f64 = 1.5;
 
 /// Bends a sum of logarithmic odds towards its bound without changing the order.
-fn bounded(log_ratio: f64, most: f64) -> f64 {
+pub(super) fn bounded(log_ratio: f64, most: f64) -> f64 {
     most * (log_ratio / most).tanh()
 }
 
@@ -56,7 +56,7 @@ pub(super) fn ask(
     vacant(known, &mut fit, &standings, places, monitor)
 }
 
-fn of_atom(trial: &AtomTrial, standing: &Standing) -> ImageEvidence {
+pub(super) fn of_atom(trial: &AtomTrial, standing: &Standing) -> ImageEvidence {
     let usual = trial.whole.free_occupancy / standing.occupancy;
     let half = |h: usize| {
         let half = &trial.halves[h];
@@ -79,7 +79,7 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-fn words_for_atom(trial: &AtomTrial, standing: &Standing) -> String {
+pub(super) fn words_for_atom(trial: &AtomTrial, standing: &Standing) -> String {
     let usual = trial.whole.free_occupancy / standing.occupancy;
     let [even, odd] = [0, 1].map(|h| trial.halves[h].free_occupancy / usual);
     format!(
@@ -220,15 +220,25 @@ impl LocalScale {
 }
 
 /// A probe seen with the local scale.
-struct Seen {
-    z: f64,
+pub(super) struct Seen {
+    pub(super) z: f64,
     scale: f64,
     occupancy: f64,
     sd: f64,
 }
 
 impl Seen {
-    fn new(probe: &Probe, scale: f64) -> Self {
+    /// As it was seen before.
+    pub(super) fn of(images: &ImageEvidence) -> Self {
+        Self {
+            z: images.z,
+            scale: images.scale,
+            occupancy: images.occupancy,
+            sd: images.occupancy_sd,
+        }
+    }
+
+    pub(super) fn new(probe: &Probe, scale: f64) -> Self {
         let (z, occupancy) = (probe.z(), probe.occupancy());
         let information: f64 = probe.halves.iter().map(|h| h[1]).sum();
         let sd = if information > 0.0 {
@@ -262,11 +272,11 @@ impl Seen {
     }
 
     /// At a place chosen for other reasons: the ratio to no atom at all.
-    fn against_nothing(&self) -> f64 {
+    pub(super) fn against_nothing(&self) -> f64 {
         (self.of_atom().max(f64::MIN_POSITIVE) / student(self.z)).ln()
     }
 
-    fn evidence(&self, probe: &Probe) -> ImageEvidence {
+    pub(super) fn evidence(&self, probe: &Probe) -> ImageEvidence {
         ImageEvidence {
             z: self.z,
             even_z: probe.half_z(0) / self.scale,
@@ -279,7 +289,7 @@ impl Seen {
         }
     }
 
-    fn words(&self, probe: &Probe) -> String {
+    pub(super) fn words(&self, probe: &Probe) -> String {
         format!(
             "the residual rises {:.1} local σ (even tilts {:.1}, odd {:.1}), {} of {} tilts agree, worth {:.2} ± {:.2} of an \
              atom",

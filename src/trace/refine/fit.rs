@@ -1,7 +1,7 @@
-//! The course of a refinement: start, rounds, outcome; and the cut-out problem for a few atoms.
+//! The course of a refinement: start, rounds, outcome.
 
 use super::imaging::{self, Freedom};
-use super::kernel::{MAX_RADIUS, patch_columns};
+use super::kernel::MAX_RADIUS;
 use super::problem::{Block, Frame, Imaging, PER_ATOM, Problem, frames_of};
 use super::solve::{Restraint, invert, minimize};
 use super::{
@@ -383,23 +383,11 @@ impl Fit {
     /// What the two halves of the images and each tilt say of every atom.
     pub(crate) fn trials(&mut self, monitor: &Monitor) -> Result<Vec<AtomTrial>, Stopped> {
         let whole = self.evidence(monitor)?;
-        let halves = self.problem.halves(&self.x);
-        let [even, odd] =
-            [0, 1].map(|h| evidence_of(&halves.blocks[h], &halves.gradients[h], &self.x));
-        Ok(whole
-            .into_iter()
-            .enumerate()
-            .map(|(i, whole)| AtomTrial {
-                whole,
-                halves: [even[i], odd[i]],
-                tilts: halves.tilts[i],
-                against: halves.against[i],
-            })
-            .collect())
+        Ok(trials_of(&self.problem, whole, &self.x))
     }
 
     /// The atoms with the columns of [`Refined::atoms`].
-    fn describe(&self, atoms: &Atoms, x: &[f64], evidence: &[AtomEvidence]) -> Atoms {
+    pub(super) fn describe(&self, atoms: &Atoms, x: &[f64], evidence: &[AtomEvidence]) -> Atoms {
         let mut out = atoms.clone();
         let values = |f: &dyn Fn(usize) -> f64| (0..atoms.len()).map(f).collect::<Vec<f64>>();
         for (position, values) in out.positions.iter_mut().zip(x.chunks_exact(PER_ATOM)) {
@@ -501,138 +489,6 @@ impl Fit {
             notes: self.notes.clone(),
         })
     }
-
-    /// Refines a few atoms in windows cut around them, all else staying, and keeps their new places. The model images
-    /// must be those of the present atoms, and are so again afterwards.
-    pub(crate) fn refine_part(
-        &mut self,
-        part: &Atoms,
-        indices: &[usize],
-        steps: usize,
-        monitor: &Monitor,
-    ) -> Result<Atoms, RefineError> {
-        let mut x: Vec<f64> = indices
-            .iter()
-            .flat_map(|&i| self.x[PER_ATOM * i..PER_ATOM * (i + 1)].to_vec())
-            .collect();
-        let mut imaging = self.imaging.clone();
-        imaging.background.iter_mut().for_each(|b| *b = 0.0);
-        // The windows leave room for the atoms to move by one more radius.
-        let margin = imaging.radius() + patch_columns(imaging.radius());
-        let corners: Vec<[[usize; 2]; 2]> = self
-            .problem
-            .frames
-            .iter()
-            .map(|frame| window_around(frame, &x, margin))
-            .collect();
-        let frames = self
-            .problem
-            .frames
-            .iter()
-            .zip(&corners)
-            .map(|(frame, w)| cut_frame(frame, *w))
-            .collect();
-        let mut alone = Problem::new(
-            frames,
-            part.species.clone(),
-            self.problem.pixel,
-            self.problem.max_radius,
-        );
-        alone.render(&imaging, &x, monitor)?;
-        for (k, w) in corners.iter().enumerate() {
-            let (whole, stride) = (&self.problem.works[k], self.problem.frames[k].stride);
-            let rest = cut(&whole.model, stride, *w);
-            alone.frames[k].fixed = rest
-                .iter()
-                .zip(&alone.works[k].model)
-                .map(|(all, part)| all - part)
-                .collect();
-            alone.works[k].weights = cut(&whole.weights, stride, *w);
-        }
-        let tolerance = 0.2 * self.params.tolerance;
-        let stopped = minimize(
-            &mut alone,
-            &imaging,
-            &mut x,
-            self.restraint,
-            steps,
-            tolerance,
-            monitor,
-        );
-        if let Err(Stopped::Abandon) = stopped {
-            return Err(Stopped::Abandon.into());
-        }
-        let quiet = Monitor::silent();
-        let blocks = alone.blocks(&imaging, &x, &quiet)?;
-        let mut gradient = vec![0.0; x.len()];
-        alone.evaluate(&imaging, &x, &mut gradient, &quiet)?;
-        for (k, [corner, size]) in corners.iter().enumerate() {
-            let (whole, stride) = (&mut self.problem.works[k], self.problem.frames[k].stride);
-            for (row, line) in alone.works[k].model.chunks_exact(size[1]).enumerate() {
-                let start = (corner[0] + row) * stride + corner[1];
-                whole.model[start..start + size[1]].copy_from_slice(line);
-            }
-        }
-        for (values, &i) in x.chunks_exact(PER_ATOM).zip(indices) {
-            self.x[PER_ATOM * i..PER_ATOM * (i + 1)].copy_from_slice(values);
-        }
-        Ok(self.describe(part, &x, &evidence_of(&blocks, &gradient, &x)))
-    }
-}
-
-/// First row and column, and numbers of rows and columns, of a window around the atoms in a padded image.
-fn window_around(frame: &Frame, x: &[f64], margin: usize) -> [[usize; 2]; 2] {
-    let limits = [frame.rows, frame.stride];
-    let mut low = limits.map(|n| n as f64);
-    let mut high = [0.0f64; 2];
-    for atom in x.chunks_exact(PER_ATOM) {
-        let at = frame.seen([atom[1], atom[2], atom[3]]);
-        for a in 0..2 {
-            low[a] = low[a].min(at[a]);
-            high[a] = high[a].max(at[a]);
-        }
-    }
-    let mut window = [[0; 2]; 2];
-    for a in 0..2 {
-        let first = (low[a] - margin as f64)
-            .floor()
-            .clamp(0.0, limits[a] as f64) as usize;
-        let last = (high[a] + margin as f64)
-            .ceil()
-            .clamp(first as f64, limits[a] as f64) as usize;
-        window[0][a] = first;
-        window[1][a] = last - first;
-    }
-    window
-}
-
-fn cut(image: &[f32], stride: usize, [corner, size]: [[usize; 2]; 2]) -> Vec<f32> {
-    (corner[0]..corner[0] + size[0])
-        .flat_map(|row| image[row * stride + corner[1]..][..size[1]].iter().copied())
-        .collect()
-}
-
-fn cut_frame(frame: &Frame, [corner, size]: [[usize; 2]; 2]) -> Frame {
-    let mut window = [[0; 2]; 2];
-    for a in 0..2 {
-        let first = frame.window[0][a].max(corner[a]);
-        let last = (frame.window[0][a] + frame.window[1][a]).min(corner[a] + size[a]);
-        window[0][a] = first - corner[a];
-        window[1][a] = last.saturating_sub(first);
-        if last <= first {
-            window[0][a] = 0;
-        }
-    }
-    Frame {
-        tilt: frame.tilt,
-        rows: size[0],
-        stride: size[1],
-        window,
-        origin: [0, 1].map(|a| frame.origin[a] - corner[a] as f64),
-        axes: frame.axes,
-        observed: cut(&frame.observed, frame.stride, [corner, size]),
-        fixed: Vec::new(),
-    }
 }
 
 fn is_seen(frame: &Frame, r: [f64; 3]) -> bool {
@@ -644,7 +500,7 @@ fn is_seen(frame: &Frame, r: [f64; 3]) -> bool {
 }
 
 /// One Newton step of each atom by itself, without restraint.
-fn evidence_of(blocks: &[Block], gradient: &[f64], x: &[f64]) -> Vec<AtomEvidence> {
+pub(super) fn evidence_of(blocks: &[Block], gradient: &[f64], x: &[f64]) -> Vec<AtomEvidence> {
     let inverses = invert(
         blocks,
         Restraint::Toward1 {
@@ -671,6 +527,22 @@ fn evidence_of(blocks: &[Block], gradient: &[f64], x: &[f64]) -> Vec<AtomEvidenc
                 position_sd: [sd(1), sd(2), sd(3)],
                 step: [-newton[1], -newton[2], -newton[3]],
             }
+        })
+        .collect()
+}
+
+/// The evidence on every atom with that of the two halves, of what the last evaluation and blocks at `x` left behind.
+pub(super) fn trials_of(problem: &Problem, whole: Vec<AtomEvidence>, x: &[f64]) -> Vec<AtomTrial> {
+    let halves = problem.halves(x);
+    let [even, odd] = [0, 1].map(|h| evidence_of(&halves.blocks[h], &halves.gradients[h], x));
+    whole
+        .into_iter()
+        .enumerate()
+        .map(|(i, whole)| AtomTrial {
+            whole,
+            halves: [even[i], odd[i]],
+            tilts: halves.tilts[i],
+            against: halves.against[i],
         })
         .collect()
 }

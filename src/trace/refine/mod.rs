@@ -12,6 +12,8 @@ mod complete;
 pub(crate) mod fit;
 mod imaging;
 mod kernel;
+mod local;
+mod part;
 pub(crate) mod problem;
 mod solve;
 #[cfg(test)]
@@ -24,6 +26,7 @@ use std::time::Instant;
 
 pub use complete::{Change, ChangeKind, CompleteParams, Completed, complete};
 pub(crate) use fit::Fit;
+pub use local::{Cutout, LocalRefiner, PlaneGrid};
 
 /// What the noise of the images is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -258,76 +261,4 @@ pub fn refine_subset(
     monitor: &Monitor,
 ) -> Result<Atoms, RefineError> {
     LocalRefiner::new(series, atoms, params, monitor)?.refine(indices, monitor)
-}
-
-/// A model drawn once, of which small parts can be refined at interactive speed.
-pub struct LocalRefiner {
-    fit: Fit,
-    atoms: Atoms,
-    steps: usize,
-}
-
-impl LocalRefiner {
-    /// Draws the model and fits its heights, widths and backgrounds.
-    ///
-    /// # Errors
-    /// As [`refine`].
-    pub fn new(
-        series: &TiltSeries,
-        atoms: &Atoms,
-        params: &RefineParams,
-        monitor: &Monitor,
-    ) -> Result<Self, RefineError> {
-        let mut fit = Fit::new(series, atoms, params, monitor)?;
-        fit.prepare(monitor)?;
-        Ok(Self {
-            fit,
-            atoms: atoms.clone(),
-            steps: params.steps.max(1) * 2,
-        })
-    }
-
-    /// The atoms as they are now.
-    #[must_use]
-    pub fn atoms(&self) -> &Atoms {
-        &self.atoms
-    }
-
-    /// Atoms within `radius` Å of `center`.
-    #[must_use]
-    pub fn within(&self, center: [f64; 3], radius: f64) -> Vec<usize> {
-        let near =
-            |p: &[f64; 3]| crate::model::geometry::distance_squared(*p, center) <= radius * radius;
-        (0..self.atoms.len())
-            .filter(|&i| near(&self.atoms.positions[i]))
-            .collect()
-    }
-
-    /// Refines the atoms at `indices`, all others staying, and returns them (in that order) with the columns of
-    /// [`Refined::atoms`].
-    ///
-    /// # Errors
-    /// An index out of range, no index, or the user's *abandon*.
-    pub fn refine(&mut self, indices: &[usize], monitor: &Monitor) -> Result<Atoms, RefineError> {
-        if let Some(&index) = indices.iter().find(|&&i| i >= self.atoms.len()) {
-            return Err(RefineError::input(
-                "atom index",
-                format!("below {}", self.atoms.len()),
-                index.to_string(),
-            ));
-        }
-        if indices.is_empty() {
-            return Err(RefineError::input(
-                "atoms to refine",
-                "at least one",
-                "none",
-            ));
-        }
-        let part = self.atoms.select(indices);
-        let refined = self.fit.refine_part(&part, indices, self.steps, monitor)?;
-        for (k, &i) in indices.iter().enumerate() {
-            self.atoms.positions[i] = refined.positions[k];
-        }
-        Ok(refined)
-    }
 }

@@ -2,12 +2,14 @@
 
 use super::{
     Command, Menu, always, can_auto, can_redo, can_refine, can_run, can_undo, has_after,
-    has_analysis, has_atoms, has_document, has_doubts, has_job, has_pair, has_selection,
-    has_series, has_volume,
+    has_analysis, has_atoms, has_document, has_doubts, has_job, has_one, has_pair, has_place,
+    has_row_or_plane, has_selection, has_series, has_species, has_tombstones, has_volume,
+    reason_of,
 };
 use crate::monitor::Stopped;
-use crate::project::Stage;
+use crate::project::{Mark, Stage};
 use crate::ui::actions::{Action, ViewChange};
+use crate::ui::queue::Proposal;
 use crate::ui::state::{TiltPicture, Tool, ViewKind};
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
@@ -34,6 +36,54 @@ macro_rules! command {
     };
     (--- $menu:ident, $id:literal, $text:literal, $tooltip:literal, [$($key:expr),*], $enabled:expr, $action:expr) => {
         Command { separated: true, ..command!($menu, $id, $text, $tooltip, [$($key),*], $enabled, $action) }
+    };
+}
+
+/// A digit that gives a reason.
+macro_rules! reason {
+    ($digit:literal, $key:ident) => {
+        Command {
+            id: concat!("reason_", $digit),
+            menu: Menu::Hidden,
+            text: concat!("Reason ", $digit),
+            tooltip: "Give the edits that follow this reason, or none if they have it",
+            keys: &[plain(Key::$key)],
+            enabled: has_atoms,
+            action: |s| reason_of(s, $digit),
+            separated: false,
+        }
+    };
+}
+
+/// A stage's panel.
+macro_rules! stage {
+    ($id:literal, $stage:ident, $key:ident) => {
+        Command {
+            id: $id,
+            menu: Menu::Hidden,
+            text: concat!("Go to ", stringify!($stage)),
+            tooltip: concat!("Show the panel of ", stringify!($stage)),
+            keys: &[ctrl(Key::$key)],
+            enabled: always,
+            action: |_| Action::ShowStage(Stage::$stage),
+            separated: false,
+        }
+    };
+}
+
+/// A view shown alone.
+macro_rules! alone {
+    ($id:literal, $what:literal, $kind:ident) => {
+        Command {
+            id: $id,
+            menu: Menu::Hidden,
+            text: concat!("Maximise ", $what),
+            tooltip: concat!("Show the ", $what, " alone"),
+            keys: &[],
+            enabled: always,
+            action: |_| Action::Maximize(ViewKind::$kind),
+            separated: false,
+        }
     };
 }
 
@@ -204,6 +254,60 @@ pub static COMMANDS: &[Command] = &[
         |_| Action::MergeSelected
     ),
     command!(
+        Edit,
+        "split",
+        "Split atom",
+        "Make two atoms of the selected one, along the direction in which its density is widest",
+        [shift(Key::J)],
+        has_one,
+        |_| Action::SplitSelected
+    ),
+    command!(
+        Edit,
+        "refine_sphere",
+        "Refine sphere",
+        "Refine the atoms around the pointer (or the crosshair) against the measured tilts, all others staying",
+        [shift(Key::R)],
+        can_refine,
+        |_| Action::RefineSphere
+    ),
+    command!(
+        Edit,
+        "species",
+        "Next species",
+        "Give the selected atoms the next species",
+        [plain(Key::E)],
+        has_species,
+        |_| Action::NextSpecies
+    ),
+    command!(
+        ---Edit,
+        "lock",
+        "Lock or let go",
+        "Keep the selected atoms from every edit, or let them go",
+        [plain(Key::L)],
+        has_selection,
+        |_| Action::MarkSelected(Mark::Locked)
+    ),
+    command!(
+        Edit,
+        "flag",
+        "Flag",
+        "Ask for a second opinion on the selected atoms: they join the queue",
+        [plain(Key::F)],
+        has_selection,
+        |_| Action::MarkSelected(Mark::Flagged)
+    ),
+    command!(
+        Edit,
+        "restore",
+        "Bring atom back",
+        "Put the removed atom nearest to the pointer (or the crosshair) back as it was",
+        [shift(Key::X)],
+        has_tombstones,
+        |_| Action::RestoreHere
+    ),
+    command!(
         ---Edit,
         "tool_select",
         "Select tool",
@@ -252,10 +356,19 @@ pub static COMMANDS: &[Command] = &[
         ---Edit,
         "confirm",
         "Accept",
-        "Add the ghost to the model, or take the shown place off the list",
+        "Add the ghost to the model, or do what is proposed for the shown place, and go to the next",
         [plain(Key::Enter)],
         always,
         |_| Action::Confirm
+    ),
+    command!(
+        Edit,
+        "keep_place",
+        "Keep as it is",
+        "Leave the shown place as it is, take it off the list and go to the next",
+        [plain(Key::K)],
+        has_place,
+        |_| Action::Decide(Proposal::Keep)
     ),
     command!(
         Edit,
@@ -305,6 +418,24 @@ pub static COMMANDS: &[Command] = &[
     ),
     command!(
         View,
+        "residual",
+        "Residual over slices",
+        "Lay over the slices what the tilts show beyond the model: warm where they ask for an atom, cold where they deny one",
+        [plain(Key::G)],
+        can_refine,
+        |s| Action::View(ViewChange::ShowResidual(!s.view.show_residual))
+    ),
+    command!(
+        View,
+        "plane",
+        "Plane of the selected atoms",
+        "Turn the oblique view through three selected atoms, or across the row of two",
+        [plain(Key::B)],
+        has_row_or_plane,
+        |_| Action::PlaneFromSelection
+    ),
+    command!(
+        View,
         "clip",
         "Clip 3D to the slab",
         "Show only the slab round the crosshair in the 3D view",
@@ -351,20 +482,20 @@ pub static COMMANDS: &[Command] = &[
     command!(
         Hidden,
         "slice_up_layer",
-        "Ten slices on",
-        "Move the active view's plane by ten voxels",
+        "Next layer",
+        "Move the active view's plane to the next layer of atoms",
         [shift(Key::PageUp)],
-        has_volume,
-        |_| Action::StepSlice(10)
+        has_document,
+        |_| Action::StepLayer(1)
     ),
     command!(
         Hidden,
         "slice_down_layer",
-        "Ten slices back",
-        "Move the active view's plane back by ten voxels",
+        "Layer before",
+        "Move the active view's plane to the layer of atoms before",
         [shift(Key::PageDown)],
-        has_volume,
-        |_| Action::StepSlice(-10)
+        has_document,
+        |_| Action::StepLayer(-1)
     ),
     command!(
         ---View,
@@ -389,7 +520,7 @@ pub static COMMANDS: &[Command] = &[
         "play",
         "Play tilts",
         "Run through the tilt images",
-        [plain(Key::L)],
+        [plain(Key::T)],
         has_series,
         |s| Action::View(ViewChange::Playing(!s.view.playing))
     ),
@@ -675,113 +806,28 @@ pub static COMMANDS: &[Command] = &[
         has_document,
         |_| Action::StepInPlane(0, -10)
     ),
+    // The reason of the edits that follow.
+    reason!(1, Num1),
+    reason!(2, Num2),
+    reason!(3, Num3),
+    reason!(4, Num4),
+    reason!(5, Num5),
+    reason!(6, Num6),
+    reason!(7, Num7),
+    reason!(8, Num8),
+    reason!(9, Num9),
     // Views and stages by number, for the palette and the keys.
-    command!(
-        Hidden,
-        "stage_series",
-        "Go to Series",
-        "Show the series panel",
-        [ctrl(Key::Num1)],
-        always,
-        |_| Action::ShowStage(Stage::Series)
-    ),
-    command!(
-        Hidden,
-        "stage_prepare",
-        "Go to Prepare",
-        "Show the prepare panel",
-        [ctrl(Key::Num2)],
-        always,
-        |_| Action::ShowStage(Stage::Prepare)
-    ),
-    command!(
-        Hidden,
-        "stage_reconstruct",
-        "Go to Reconstruct",
-        "Show the reconstruct panel",
-        [ctrl(Key::Num3)],
-        always,
-        |_| Action::ShowStage(Stage::Reconstruct)
-    ),
-    command!(
-        Hidden,
-        "stage_trace",
-        "Go to Trace",
-        "Show the trace panel",
-        [ctrl(Key::Num4)],
-        always,
-        |_| Action::ShowStage(Stage::Trace)
-    ),
-    command!(
-        Hidden,
-        "stage_correct",
-        "Go to Correct",
-        "Show the correct panel",
-        [ctrl(Key::Num5)],
-        always,
-        |_| Action::ShowStage(Stage::Correct)
-    ),
-    command!(
-        Hidden,
-        "stage_analyze",
-        "Go to Analyze",
-        "Show the analyze panel",
-        [ctrl(Key::Num6)],
-        always,
-        |_| Action::ShowStage(Stage::Analyze)
-    ),
-    command!(
-        Hidden,
-        "stage_report",
-        "Go to Report",
-        "Show the report panel",
-        [ctrl(Key::Num7)],
-        always,
-        |_| Action::ShowStage(Stage::Report)
-    ),
-    command!(
-        Hidden,
-        "view_xy",
-        "Maximise xy",
-        "Show the xy slice alone",
-        [],
-        always,
-        |_| Action::Maximize(ViewKind::Xy)
-    ),
-    command!(
-        Hidden,
-        "view_xz",
-        "Maximise xz",
-        "Show the xz slice alone",
-        [],
-        always,
-        |_| Action::Maximize(ViewKind::Xz)
-    ),
-    command!(
-        Hidden,
-        "view_yz",
-        "Maximise yz",
-        "Show the yz slice alone",
-        [],
-        always,
-        |_| Action::Maximize(ViewKind::Yz)
-    ),
-    command!(
-        Hidden,
-        "view_3d",
-        "Maximise 3D",
-        "Show the 3D view alone",
-        [],
-        always,
-        |_| Action::Maximize(ViewKind::Volume)
-    ),
-    command!(
-        Hidden,
-        "view_tilt",
-        "Maximise tilt",
-        "Show the tilt view alone",
-        [],
-        always,
-        |_| Action::Maximize(ViewKind::Tilt)
-    ),
+    stage!("stage_series", Series, Num1),
+    stage!("stage_prepare", Prepare, Num2),
+    stage!("stage_reconstruct", Reconstruct, Num3),
+    stage!("stage_trace", Trace, Num4),
+    stage!("stage_correct", Correct, Num5),
+    stage!("stage_analyze", Analyze, Num6),
+    stage!("stage_report", Report, Num7),
+    alone!("view_xy", "xy slice", Xy),
+    alone!("view_xz", "xz slice", Xz),
+    alone!("view_yz", "yz slice", Yz),
+    alone!("view_oblique", "oblique slice", Oblique),
+    alone!("view_3d", "3D view", Volume),
+    alone!("view_tilt", "tilt view", Tilt),
 ];

@@ -1,9 +1,11 @@
-//! Hand correction: tools, the ghost before it is accepted, the selected atom, doubtful places, and the journal.
+//! Hand correction: the queue, tools, the ghost before it is accepted, the selected atom, checkpoints, and the journal.
 
+use super::queue::QueuePanel;
 use super::{compact_command, fact, name_cell, section, thousands};
 use crate::model::Atoms;
 use crate::project::Entry;
-use crate::ui::actions::{Action, Actions};
+use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::commands::REASONS;
 use crate::ui::editing;
 use crate::ui::state::{AppState, Ghost, Tool};
 use eframe::egui::{self, RichText, Ui};
@@ -11,7 +13,9 @@ use eframe::egui::{self, RichText, Ui};
 /// View state of the panel.
 #[derive(Default)]
 pub struct CorrectPanel {
+    queue: QueuePanel,
     reason: String,
+    checkpoint: String,
 }
 
 impl CorrectPanel {
@@ -22,14 +26,47 @@ impl CorrectPanel {
         let traced = workspace.base_atoms.as_ref().map_or(count, |a| a.len());
         ui.label(format!("{} atoms", thousands(count)));
         ui.label(workspace.edits.counts().sentence(traced));
+        self.queue.ui(ui, state, actions);
         tools_ui(ui, state, actions);
         if let Some(ghost) = &state.view.ghost {
             ghost_ui(ui, ghost, actions);
         }
         self.reason_ui(ui, state, actions);
         selection_ui(ui, state, actions);
-        doubtful_ui(ui, state, actions);
+        self.checkpoints_ui(ui, state, actions);
         journal_ui(ui, state, actions);
+    }
+
+    fn checkpoints_ui(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+        section(ui, "Checkpoints");
+        ui.horizontal(|ui| {
+            let label = ui.weak("Name");
+            let field = egui::TextEdit::singleline(&mut self.checkpoint)
+                .hint_text("surface done")
+                .desired_width(150.0);
+            let named = ui.add(field).labelled_by(label.id);
+            let entered = named.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            let can = !self.checkpoint.trim().is_empty() && state.workspace.atoms.is_some();
+            let button = egui::Button::new("Set");
+            let set = ui
+                .add_enabled(can, button)
+                .on_hover_text("Give the model as it is this name, to come back to")
+                .on_disabled_hover_text("Type a name first");
+            if set.clicked() || (entered && can) {
+                actions.push(Action::Checkpoint(std::mem::take(&mut self.checkpoint)));
+            }
+        });
+        for entry in state.workspace.edits.checkpoints().rev().take(6) {
+            ui.horizontal(|ui| {
+                let back = ui
+                    .small_button("Back")
+                    .on_hover_text("Bring the model back to this; that can be undone");
+                if back.clicked() {
+                    actions.push(Action::ReturnTo(entry.number));
+                }
+                ui.add(egui::Label::new(&entry.label).truncate());
+            });
+        }
     }
 
     fn reason_ui(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
@@ -41,10 +78,23 @@ impl CorrectPanel {
             }
             let field = egui::TextEdit::singleline(&mut self.reason)
                 .hint_text("goes into the journal with each edit")
-                .desired_width(f32::INFINITY);
+                .desired_width(ui.available_width() - 64.0);
             if ui.add(field).labelled_by(label.id).changed() {
                 actions.push(Action::SetReason(self.reason.trim().to_owned()));
             }
+            ui.menu_button("1–9", |ui| {
+                for (at, reason) in REASONS.into_iter().enumerate() {
+                    let given = state.reason == reason;
+                    let text = format!("{}  {reason}", at + 1);
+                    if ui.selectable_label(given, text).clicked() {
+                        let reason = if given { "" } else { reason };
+                        actions.push(Action::SetReason(reason.to_owned()));
+                        ui.close();
+                    }
+                }
+            })
+            .response
+            .on_hover_text("Reasons by their key; the same key again takes it off");
         });
     }
 }
@@ -87,7 +137,22 @@ fn tools_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         compact_command(ui, state, actions, "remove", "Remove");
         compact_command(ui, state, actions, "refit", "Refit");
         compact_command(ui, state, actions, "merge", "Merge");
+        compact_command(ui, state, actions, "split", "Split");
+        compact_command(ui, state, actions, "lock", "Lock");
+        compact_command(ui, state, actions, "flag", "Flag");
+        compact_command(ui, state, actions, "refine_sphere", "Refine sphere");
+        compact_command(ui, state, actions, "restore", "Bring back");
+        compact_command(ui, state, actions, "plane", "Plane");
     });
+    let mut shown = state.view.show_tombstones;
+    let help = "A cross where each removed atom stood";
+    if ui
+        .checkbox(&mut shown, "Removed atoms")
+        .on_hover_text(help)
+        .changed()
+    {
+        actions.push(Action::View(ViewChange::ShowTombstones(shown)));
+    }
 }
 
 fn ghost_ui(ui: &mut Ui, ghost: &Ghost, actions: &mut Actions) {
@@ -206,6 +271,21 @@ pub fn column_name(column: &str) -> &str {
         "intensity" => "Intensity",
         "density" => "Density",
         "sigma_A" => "Width σ",
+        "occupancy" => "Occupancy",
+        "free_occupancy" => "Occupancy, free",
+        "height" => "Height",
+        "width_A" => "Width",
+        "shift_A" => "Moved by refinement",
+        "sigma_x_A" => "Position σ, x",
+        "sigma_y_A" => "Position σ, y",
+        "sigma_z_A" => "Position σ, z",
+        "position_sd_A" => "Position σ",
+        "significance" => "Occupancy over its σ",
+        "confidence" => "Probability it exists",
+        "locked" => "Locked",
+        "flagged" => "Flagged",
+        "surface_distance" => "Distance to the surface",
+        "core_distance" => "Distance to the core",
         "misfit" => "Misfit",
         "q4bar" => "Q̄4",
         "q6bar" => "Q̄6",
@@ -233,57 +313,6 @@ pub fn column_name(column: &str) -> &str {
         "strain_yz" => "Strain yz",
         other => other,
     }
-}
-
-fn doubtful_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
-    section(ui, "Doubtful places");
-    ui.horizontal(|ui| {
-        compact_command(ui, state, actions, "ask_tilts", "Ask the tilts");
-        ui.weak(match &state.evidence {
-            Some(evidence) => format!("{} places in doubt when last asked", evidence.doubts.len()),
-            None => "not asked yet".to_owned(),
-        });
-    });
-    if state.doubtful.is_empty() {
-        ui.weak(if state.workspace.atoms.is_some() {
-            "Nothing left to look at."
-        } else {
-            "They are listed once there are atoms."
-        });
-        return;
-    }
-    ui.horizontal(|ui| {
-        compact_command(ui, state, actions, "previous_doubt", "Previous");
-        compact_command(ui, state, actions, "next_doubt", "Next");
-        let settle = egui::Button::new("Looked at");
-        let chosen = state.doubtful_at.is_some();
-        if ui
-            .add_enabled(chosen, settle)
-            .on_hover_text("Leave it as it is and take it off the list (Enter)")
-            .clicked()
-        {
-            actions.push(Action::SettleDoubtful);
-        }
-        ui.weak(format!("{} left", state.doubtful.len()));
-    });
-    let height = 20.0;
-    egui::ScrollArea::vertical()
-        .id_salt("doubtful")
-        .max_height(150.0)
-        .auto_shrink([false, true])
-        .show_rows(ui, height, state.doubtful.len(), |ui, rows| {
-            for at in rows {
-                let doubtful = &state.doubtful[at];
-                let percent = 100.0 * doubtful.probability;
-                let text = format!("{percent:.0} %  {}: {}", doubtful.kind, doubtful.text);
-                let chosen = state.doubtful_at == Some(at);
-                let row = ui.add(egui::Button::selectable(chosen, text).truncate());
-                let why = format!("{}\n{}", doubtful.kind, doubtful.text);
-                if row.on_hover_text(why).clicked() {
-                    actions.push(Action::ShowDoubtful(at));
-                }
-            }
-        });
 }
 
 fn journal_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {

@@ -6,6 +6,7 @@ pub mod form;
 pub mod jobs;
 pub mod params;
 pub mod prepare;
+pub mod queue;
 pub mod rail;
 pub mod reconstruct;
 pub mod report;

@@ -47,6 +47,18 @@ pub fn shade(values: &Array2<f32>, shading: Shading) -> ColorImage {
     ColorImage::new([width, height], pixels)
 }
 
+/// A picture `(right, up)` whose values have their own colours, first row on top.
+#[must_use]
+pub fn paint(values: &Array2<f32>, color: impl Fn(f32) -> Color32) -> ColorImage {
+    let (width, height) = values.dim();
+    let rows = (0..height).rev();
+    let pixels = rows.flat_map(|row| (0..width).map(move |column| [column, row]));
+    ColorImage::new(
+        [width, height],
+        pixels.map(|at| color(values[at])).collect(),
+    )
+}
+
 /// A texture made on its own thread: the newest request wins, the last picture stays until then.
 pub struct Picture<Q, A> {
     latest: Option<Latest<Q, (A, ColorImage)>>,
@@ -196,6 +208,15 @@ pub fn navigate(
         pan(camera, viewport, response.drag_delta());
     }
     pans
+}
+
+/// Brings a place to the middle, and near enough to see its neighbours; who is nearer stays so.
+pub fn center_on(camera: &mut Camera, place: [f64; 2], extent: [f64; 2]) {
+    /// Width shown about a place, Å: five atoms to either side.
+    const SHOWN: f64 = 30.0;
+    camera.center = place;
+    let widest = extent[0].max(extent[1]);
+    camera.zoom = camera.zoom.max(widest / SHOWN).clamp(0.5, 60.0);
 }
 
 /// Moves the picture with the pointer.

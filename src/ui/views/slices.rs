@@ -2,9 +2,14 @@
 //! crosshair that moves all views. Selecting, adding and moving atoms begins here.
 
 use super::canvas::{self, Camera, Picture, Shading, Viewport, key, shade};
+use crate::jobs::examine::{Examiner, Subject};
 use crate::jobs::picture;
 use crate::model::{AtomId, Atoms, Volume};
+use crate::project::Mark;
+use crate::trace::refine::PlaneGrid;
 use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::examining;
+use crate::ui::plane::PlaneAxes;
 use crate::ui::state::{AppState, Tool, ViewKind};
 use crate::ui::theme;
 use eframe::egui::{
@@ -16,10 +21,17 @@ use std::sync::{Arc, Weak};
 /// Pixels within which the crosshair or an atom is grabbed.
 const GRAB: f32 = 7.0;
 
+/// How a slab is cut out of the volume.
+enum Cut {
+    /// Along the axes: to the right, up, normal; and where, Å.
+    Straight([usize; 3], f64),
+    /// In any direction: points of the plane, and its normal.
+    Turned(PlaneGrid, [f64; 3]),
+}
+
 struct Request {
     volume: Arc<Volume>,
-    axes: [usize; 3],
-    position: f64,
+    cut: Cut,
     thickness: f64,
     contrast: [f32; 2],
     map: crate::ui::state::ColorMap,
@@ -34,12 +46,11 @@ fn make(request: Request) -> (Range, ColorImage) {
         .range
         .filter(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(&request.volume)));
     let range = known.map_or_else(|| picture::shown_range(&request.volume), |(_, range)| range);
-    let values = picture::slice(
-        &request.volume,
-        request.axes,
-        request.position,
-        request.thickness,
-    );
+    let (volume, thickness) = (&request.volume, request.thickness);
+    let values = match request.cut {
+        Cut::Straight(axes, position) => picture::slice(volume, axes, position, thickness),
+        Cut::Turned(grid, normal) => picture::oblique(volume, &grid, normal, thickness),
+    };
     let span = range[1] - range[0];
     let shading = Shading {
         range: request.contrast.map(|share| range[0] + share * span),
@@ -50,6 +61,23 @@ fn make(request: Request) -> (Range, ColorImage) {
         (Arc::downgrade(&request.volume), range),
         shade(&values, shading),
     )
+}
+
+/// The residual of the tilts in a plane.
+struct Overlay {
+    examiner: Arc<Examiner>,
+    subject: Subject,
+    grid: PlaneGrid,
+}
+
+fn make_overlay(request: Overlay) -> (Option<String>, ColorImage) {
+    match request.examiner.residual(&request.subject, &request.grid) {
+        Ok(values) => (None, canvas::paint(&values, theme::residual)),
+        Err(error) => {
+            let nothing = ColorImage::filled([1, 1], Color32::TRANSPARENT);
+            (Some(error.to_string()), nothing)
+        }
+    }
 }
 
 /// What a drag with the left button does.
@@ -68,6 +96,9 @@ pub struct SliceView {
     /// What the camera looks at when nothing was moved, Å.
     middle: [f64; 2],
     picture: Picture<Request, Range>,
+    overlay: Picture<Overlay, Option<String>>,
+    /// The last place the view was asked to centre on.
+    centered: u64,
     drag: Option<Drag>,
 }
 
@@ -87,14 +118,16 @@ impl SliceView {
         colors: &Colors<'_>,
         actions: &mut Actions,
     ) {
-        let Some(axes) = kind.axes() else { return };
+        let Some(axes) = state.view.axes_of(kind) else {
+            return;
+        };
         let rect = ui.available_rect_before_wrap();
         let response = ui.allocate_rect(rect, Sense::click_and_drag());
         response.widget_info(|| {
             egui::WidgetInfo::labeled(egui::Role::Image, true, format!("{kind:?} slice"))
         });
         ui.painter().rect_filled(rect, 0.0, theme::PICTURE);
-        let Some((low, high)) = bounds(state, axes) else {
+        let Some((low, high)) = bounds(state, &axes) else {
             canvas::label(
                 ui,
                 rect,
@@ -105,14 +138,19 @@ impl SliceView {
             return;
         };
         let extent = [high[0] - low[0], high[1] - low[1]];
-        let middle = state.middle_of_model();
-        let middle = [middle[axes[0]], middle[axes[1]]];
-        if middle != self.middle {
-            self.camera.center = middle;
-            self.middle = middle;
+        let [right, up, _] = axes.coordinates(state.middle_of_model());
+        if [right, up] != self.middle {
+            self.camera.center = [right, up];
+            self.middle = [right, up];
+        }
+        if self.centered != state.view.centered {
+            self.centered = state.view.centered;
+            let [right, up, _] = axes.coordinates(state.view.crosshair);
+            canvas::center_on(&mut self.camera, [right, up], extent);
         }
         let viewport = Viewport::new(rect, &self.camera, extent);
-        self.draw_density(ui, kind, axes, state, &viewport, (low, high));
+        self.draw_density(ui, kind, &axes, state, &viewport, (low, high));
+        self.draw_residual(ui, &axes, state, &viewport, (low, high));
         let plane = Plane {
             axes,
             viewport,
@@ -123,6 +161,9 @@ impl SliceView {
             && let Some(atoms) = &state.workspace.atoms
         {
             draw_atoms(ui, &plane, state, atoms, colors.colors);
+        }
+        if state.view.show_tombstones {
+            draw_tombstones(ui, &plane, state);
         }
         draw_ghost(ui, &plane, state);
         self.draw_drag(ui, &plane, state, &response);
@@ -135,7 +176,7 @@ impl SliceView {
         &mut self,
         ui: &Ui,
         kind: ViewKind,
-        axes: [usize; 3],
+        axes: &PlaneAxes,
         state: &AppState,
         viewport: &Viewport,
         (low, high): ([f64; 2], [f64; 2]),
@@ -144,7 +185,7 @@ impl SliceView {
             return;
         };
         let view = &state.view;
-        let position = view.crosshair[axes[2]];
+        let [.., position] = axes.coordinates(view.crosshair);
         // Half a voxel is the finest step that changes the picture.
         let step = (2.0 * position / volume.pixel_size).round() as i64;
         let slab = (2.0 * view.density_slab / volume.pixel_size).round() as i64;
@@ -156,17 +197,25 @@ impl SliceView {
             slab,
             contrast,
             view.density_map,
+            [axes.right, axes.up, axes.normal].map(|axis| axis.map(f64::to_bits)),
         ));
         let known = self.picture.answer.clone();
         let name = match kind {
             ViewKind::Xy => "slice-xy",
             ViewKind::Xz => "slice-xz",
+            ViewKind::Oblique => "slice-oblique",
             _ => "slice-yz",
+        };
+        let cut = || match kind.axes() {
+            Some(axes) => Cut::Straight(axes, position),
+            None => {
+                let grid = grid_of(axes, position, (low, high), volume.pixel_size);
+                Cut::Turned(grid, axes.normal)
+            }
         };
         let request = || Request {
             volume: Arc::clone(volume),
-            axes,
-            position,
+            cut: cut(),
             thickness: view.density_slab,
             contrast: view.density_contrast,
             map: view.density_map,
@@ -182,6 +231,52 @@ impl SliceView {
                 Color32::WHITE,
             );
         }
+    }
+
+    /// What the tilts show beyond the model, over the density.
+    fn draw_residual(
+        &mut self,
+        ui: &Ui,
+        axes: &PlaneAxes,
+        state: &AppState,
+        viewport: &Viewport,
+        (low, high): ([f64; 2], [f64; 2]),
+    ) {
+        if !state.view.show_residual {
+            return;
+        }
+        let Ok(subject) = examining::subject(state) else {
+            return;
+        };
+        let [.., position] = axes.coordinates(state.view.crosshair);
+        let pixel = subject.series.pixel_size.unwrap_or(1.0);
+        let key = key((
+            state.revision,
+            (4.0 * position / pixel).round() as i64,
+            [axes.right, axes.up, axes.normal].map(|axis| axis.map(f64::to_bits)),
+        ));
+        let request = || Overlay {
+            examiner: Arc::clone(&state.examiner),
+            grid: grid_of(axes, position, (low, high), pixel),
+            subject,
+        };
+        let texture = (self.overlay).update(ui.ctx(), "residual", key, request, make_overlay);
+        if let Some(texture) = texture {
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            ui.painter_at(viewport.rect).image(
+                texture.id(),
+                viewport.rect_of(low, high),
+                uv,
+                Color32::WHITE,
+            );
+        }
+        let text = match &self.overlay.answer {
+            _ if self.overlay.is_waiting() => "residual: computing…".to_owned(),
+            Some(Some(why)) => format!("no residual: {why}"),
+            _ => "residual: warm asks for an atom, cold denies one (2 to 6 σ)".to_owned(),
+        };
+        let at = viewport.rect.left_top() + vec2(8.0, 8.0);
+        canvas::label(ui, viewport.rect, at, Align2::LEFT_TOP, &text);
     }
 
     fn draw_drag(&self, ui: &Ui, plane: &Plane, state: &AppState, response: &egui::Response) {
@@ -224,9 +319,12 @@ impl SliceView {
             if state.view.cursor != Some(point) {
                 actions.push(Action::View(ViewChange::Cursor(Some(point))));
             }
-            let (wheel, command) =
-                ui.input(|input| (input.smooth_scroll_delta().y, input.modifiers.command));
-            if wheel != 0.0 && !command {
+            // With Shift held the wheel arrives as a movement to the side.
+            let (wheel, modifiers) = ui.input(|input| {
+                let by = input.smooth_scroll_delta();
+                (by.x + by.y, input.modifiers)
+            });
+            if wheel != 0.0 && !modifiers.command {
                 let notch: f32 = ui.ctx().data_mut(|data| {
                     let sum = data.get_temp_mut_or_default::<f32>(response.id);
                     *sum += wheel;
@@ -234,7 +332,9 @@ impl SliceView {
                     *sum -= whole * 24.0;
                     whole
                 });
-                if notch != 0.0 {
+                if notch != 0.0 && modifiers.shift {
+                    actions.push(Action::StepLayer(notch.signum() as isize));
+                } else if notch != 0.0 {
                     actions.push(Action::StepSlice(notch as isize));
                 }
             }
@@ -250,15 +350,15 @@ impl SliceView {
                 }
                 Some(Drag::Crosshair { right, up }) => {
                     if let Some(at) = response.interact_pointer_pos() {
-                        let under = plane.point(at);
-                        let mut to = plane.crosshair;
+                        let under = plane.axes.coordinates(plane.point(at));
+                        let mut to = plane.axes.coordinates(plane.crosshair);
                         if right {
-                            to[plane.axes[0]] = under[plane.axes[0]];
+                            to[0] = under[0];
                         }
                         if up {
-                            to[plane.axes[1]] = under[plane.axes[1]];
+                            to[1] = under[1];
                         }
-                        actions.push(Action::MoveCrosshair(to));
+                        actions.push(Action::MoveCrosshair(plane.axes.point(to)));
                     }
                 }
                 _ => {}
@@ -297,14 +397,18 @@ impl SliceView {
                     .filter(|(_, at, _)| fence.contains(*at))
                     .map(|(id, _, _)| id)
                     .collect();
-                actions.push(Action::Select(inside, true));
+                actions.push(if ui.input(|input| input.modifiers.alt) {
+                    Action::Unselect(inside)
+                } else {
+                    Action::SelectMore(inside)
+                });
             }
             (Some(Drag::Atom(id)), Some(end)) => {
                 if let Some(from) = atom_position(state, id) {
                     // The depth is the atom's own: a plane can only say where in itself.
-                    let mut to = plane.point(end);
-                    to[plane.axes[2]] = from[plane.axes[2]];
-                    actions.push(Action::MoveAtom(id, to));
+                    let [right, up, _] = plane.axes.coordinates(plane.point(end));
+                    let [.., depth] = plane.axes.coordinates(from);
+                    actions.push(Action::MoveAtom(id, plane.axes.point([right, up, depth])));
                 }
             }
             _ => {}
@@ -314,34 +418,74 @@ impl SliceView {
 
 /// The plane of a view on the screen.
 struct Plane {
-    axes: [usize; 3],
+    axes: PlaneAxes,
     viewport: Viewport,
     crosshair: [f64; 3],
 }
 
 impl Plane {
     fn screen(&self, point: [f64; 3]) -> Pos2 {
-        self.viewport
-            .to_screen([point[self.axes[0]], point[self.axes[1]]])
+        let [right, up, _] = self.axes.coordinates(point);
+        self.viewport.to_screen([right, up])
     }
 
     /// The point (Å) of the plane at a place of the screen.
     fn point(&self, at: Pos2) -> [f64; 3] {
         let [right, up] = self.viewport.from_screen(at);
-        let mut point = self.crosshair;
-        point[self.axes[0]] = right;
-        point[self.axes[1]] = up;
-        point
+        let [.., depth] = self.axes.coordinates(self.crosshair);
+        self.axes.point([right, up, depth])
+    }
+
+    /// How far (Å) a point is in front of the plane.
+    fn depth(&self, point: [f64; 3]) -> f64 {
+        let from: [f64; 3] = std::array::from_fn(|a| point[a] - self.crosshair[a]);
+        self.axes.coordinates(from)[2]
+    }
+}
+
+/// Points of a plane `pitch` Å apart, between two corners (Å to the right and up) as far as the picture goes.
+fn grid_of(
+    axes: &PlaneAxes,
+    depth: f64,
+    (low, high): ([f64; 2], [f64; 2]),
+    pitch: f64,
+) -> PlaneGrid {
+    let size = [0, 1].map(|a| ((high[a] - low[a]) / pitch).round().clamp(1.0, 2048.0));
+    let step = [0, 1].map(|a| (high[a] - low[a]) / size[a]);
+    PlaneGrid {
+        origin: axes.point([low[0] + 0.5 * step[0], low[1] + 0.5 * step[1], depth]),
+        right: axes.right.map(|v| v * step[0]),
+        up: axes.up.map(|v| v * step[1]),
+        size: size.map(|n| n as usize),
     }
 }
 
 /// Å of the corners of what there is to see: the volume, else the atoms with a margin.
-fn bounds(state: &AppState, axes: [usize; 3]) -> Option<([f64; 2], [f64; 2])> {
-    let pick = |point: [f64; 3]| [point[axes[0]], point[axes[1]]];
+fn bounds(state: &AppState, axes: &PlaneAxes) -> Option<([f64; 2], [f64; 2])> {
+    let (low, high) = box_of(state)?;
+    let mut corners = [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]];
+    for corner in 0..8usize {
+        let point = std::array::from_fn(|a| {
+            if corner >> a & 1 == 0 {
+                low[a]
+            } else {
+                high[a]
+            }
+        });
+        let seen = axes.coordinates(point);
+        for a in 0..2 {
+            corners[0][a] = corners[0][a].min(seen[a]);
+            corners[1][a] = corners[1][a].max(seen[a]);
+        }
+    }
+    Some((corners[0], corners[1]))
+}
+
+/// Å of the lowest and highest corner of the volume, else of the atoms with a margin.
+fn box_of(state: &AppState) -> Option<([f64; 3], [f64; 3])> {
     if let Some(volume) = state.shown_volume() {
-        let size = volume.size();
-        let high = volume.position_of(size.map(|n| n as f64 - 0.5));
-        return Some((pick(volume.position_of([-0.5; 3])), pick(high)));
+        let high = volume.position_of(volume.size().map(|n| n as f64 - 0.5));
+        return Some((volume.position_of([-0.5; 3]), high));
     }
     let atoms = state
         .workspace
@@ -356,7 +500,7 @@ fn bounds(state: &AppState, axes: [usize; 3]) -> Option<([f64; 2], [f64; 2])> {
             high[axis] = high[axis].max(position[axis] + 4.0);
         }
     }
-    Some((pick(low), pick(high)))
+    Some((low, high))
 }
 
 fn atom_position(state: &AppState, id: AtomId) -> Option<[f64; 3]> {
@@ -370,14 +514,13 @@ fn visible_atoms<'a>(
     state: &'a AppState,
 ) -> impl Iterator<Item = (AtomId, Pos2, f64)> + 'a {
     let half = (state.view.atom_slab / 2.0).max(0.05);
-    let normal = plane.axes[2];
     state.workspace.atoms.iter().flat_map(move |atoms| {
         atoms
             .ids
             .iter()
             .zip(&atoms.positions)
             .filter_map(move |(id, position)| {
-                let away = (position[normal] - plane.crosshair[normal]).abs() / half;
+                let away = plane.depth(*position).abs() / half;
                 (away <= 1.0).then(|| (*id, plane.screen(*position), away))
             })
     })
@@ -397,7 +540,7 @@ fn ring_radius(plane: &Plane) -> f32 {
 }
 
 fn begin_drag(ui: &Ui, plane: &Plane, state: &AppState, at: Pos2) -> Drag {
-    if ui.input(|input| input.modifiers.shift) {
+    if ui.input(|input| input.modifiers.shift || input.modifiers.alt) {
         return Drag::Fence(at);
     }
     if state.view.tool == Tool::Move
@@ -443,12 +586,11 @@ fn draw_atoms(ui: &Ui, plane: &Plane, state: &AppState, atoms: &Atoms, colors: &
     let painter = ui.painter_at(plane.viewport.rect);
     let half = (state.view.atom_slab / 2.0).max(0.05);
     let radius = ring_radius(plane);
-    let normal = plane.axes[2];
     let lit = !state.view.brushed.is_empty();
     let seen = plane.viewport.rect.expand(radius);
     let mut shapes = Vec::new();
     for (index, position) in atoms.positions.iter().enumerate() {
-        let away = (position[normal] - plane.crosshair[normal]).abs() / half;
+        let away = plane.depth(*position).abs() / half;
         if away > 1.0 {
             continue;
         }
@@ -478,8 +620,49 @@ fn draw_atoms(ui: &Ui, plane: &Plane, state: &AppState, atoms: &Atoms, colors: &
                 Stroke::new(2.0, theme::SELECTED),
             ));
         }
+        if Mark::Locked.is_on(atoms, index) {
+            let corner = Rect::from_center_size(at, vec2(radius, radius));
+            let stroke = Stroke::new(1.6, theme::OVER_PICTURE.gamma_multiply(fade));
+            shapes.push(Shape::rect_stroke(
+                corner,
+                0.0,
+                stroke,
+                egui::StrokeKind::Middle,
+            ));
+        }
+        if Mark::Flagged.is_on(atoms, index) {
+            let stroke = Stroke::new(1.6, theme::ALARM.gamma_multiply(fade));
+            let foot = at + vec2(radius * 0.7, -radius * 0.7);
+            let top = foot - vec2(0.0, 10.0);
+            shapes.push(Shape::line_segment([foot, top], stroke));
+            shapes.push(Shape::line_segment(
+                [top, top + vec2(7.0, 2.5)],
+                Stroke::new(3.0, stroke.color),
+            ));
+        }
     }
     painter.extend(shapes);
+}
+
+/// Removed atoms: a cross where each stood.
+fn draw_tombstones(ui: &Ui, plane: &Plane, state: &AppState) {
+    let half = (state.view.atom_slab / 2.0).max(0.05);
+    let painter = ui.painter_at(plane.viewport.rect);
+    let arm = 0.6 * ring_radius(plane).max(4.0);
+    for gone in state.workspace.edits.tombstones() {
+        let away = plane.depth(gone.position).abs() / half;
+        if away > 1.0 {
+            continue;
+        }
+        let at = plane.screen(gone.position);
+        let stroke = Stroke::new(
+            1.6,
+            theme::TOMBSTONE.gamma_multiply((1.0 - 0.75 * away) as f32),
+        );
+        for arm in [vec2(arm, arm), vec2(arm, -arm)] {
+            painter.line_segment([at - arm, at + arm], stroke);
+        }
+    }
 }
 
 fn draw_ghost(ui: &Ui, plane: &Plane, state: &AppState) {

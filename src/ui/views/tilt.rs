@@ -142,6 +142,8 @@ impl Request {
 pub struct TiltView {
     camera: Camera,
     picture: Picture<Request, Shown>,
+    /// The last place the view was asked to centre on.
+    centered: u64,
 }
 
 impl TiltView {
@@ -167,7 +169,14 @@ impl TiltView {
         let [nx, ny] = series.image_size();
         let low = [nx, ny].map(|n| (-(center_index(n) as f64) - 0.5) * pixel);
         let high = [low[0] + nx as f64 * pixel, low[1] + ny as f64 * pixel];
-        let viewport = Viewport::new(rect, &self.camera, [high[0] - low[0], high[1] - low[1]]);
+        let extent = [high[0] - low[0], high[1] - low[1]];
+        if self.centered != state.view.centered {
+            self.centered = state.view.centered;
+            let rotation = series.angles[tilt].detector_from_sample();
+            let [right, up, _] = apply(&rotation, state.view.crosshair);
+            canvas::center_on(&mut self.camera, [right, up], extent);
+        }
+        let viewport = Viewport::new(rect, &self.camera, extent);
         // A nudge shows at once; the pixels follow when the hand rests.
         let nudge = state
             .nudges
