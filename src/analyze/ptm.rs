@@ -19,7 +19,7 @@ mod templates;
 mod twins;
 
 pub use grains::{Grain, grains};
-pub use rotation::{Quaternion, misorientation};
+pub use rotation::{Quaternion, misorientation, rotate};
 pub use templates::{Structure, Template};
 pub use twins::{Twin, TwinAngle, twin_angles, twins};
 

@@ -200,7 +200,7 @@ pub struct Trace {
     /// Choose box, smoothing and minimum distance from the volume
     #[arg(long)]
     pub suggest: bool,
-    /// Also write every candidate with its verdict (CSV)
+    /// Also write every candidate with its verdict (CSV), and beside it why the minimum distance is what it is (.cutoff.md)
     #[arg(long, value_name = "CSV")]
     pub report: Option<PathBuf>,
     /// Atoms to write (.xyz, .csv)

@@ -1,5 +1,6 @@
 //! Plots as plain data: drawn by the window and written as SVG, PNG and CSV from the same description.
 
+pub mod cutoff;
 pub mod plots;
 pub mod render;
 pub mod structure;

@@ -561,6 +561,10 @@ pub fn workspace_figures(workspace: &Workspace) -> Vec<Figure> {
     }
     if let Some(traced) = &workspace.traced {
         figures.push(intensity_figure(traced, traced.threshold));
+        let params = &workspace.project.parameters.trace;
+        if let Some(cutoff) = crate::trace::cutoff::justify(traced, params, None) {
+            figures.extend(super::cutoff::cutoff_figures(traced, &cutoff));
+        }
     }
     if let Some(analyzed) = &workspace.analyzed {
         figures.extend(analysis_figures(analyzed, &analyzed.params));

@@ -7,6 +7,7 @@ use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
 use crate::trace::Traced;
+use crate::trace::cutoff::Cutoff;
 use crate::trace::doubts::Doubt;
 use std::path::Path;
 
@@ -179,6 +180,21 @@ pub fn write_candidates(traced: &Traced, path: &Path, force: bool) -> Result<(),
             one.misfit,
             verdict.as_str().unwrap_or_default()
         );
+    }
+    write_bytes(text.as_bytes(), path, force)
+}
+
+/// Writes why two atoms may not be nearer than they may: the sentences, and how many atoms other distances would leave.
+///
+/// # Errors
+/// As [`export`].
+pub fn write_cutoff(cutoff: &Cutoff, path: &Path, force: bool) -> Result<(), JobError> {
+    let mut text = format!(
+        "{}\n\n| minimum distance (Å) | atoms |\n|---|---|\n",
+        cutoff.sentence()
+    );
+    for (distance, atoms) in &cutoff.counts {
+        text += &format!("| {distance:.2} | {atoms} |\n");
     }
     write_bytes(text.as_bytes(), path, force)
 }

@@ -178,12 +178,7 @@ impl Change {
             }
             Self::Mark { id, mark, to, .. } => {
                 let index = atoms.index_of(*id).ok_or_else(missing)?;
-                set_value(
-                    atoms,
-                    index,
-                    mark.column(),
-                    if *to { 1.0 } else { f64::NAN },
-                );
+                set_value(atoms, index, mark.column(), f64::from(u8::from(*to)));
                 Ok(())
             }
             Self::Values { id, from, to } => {
@@ -202,19 +197,28 @@ impl Change {
     }
 }
 
+/// What a column holds for an atom that it says nothing of.
+fn absent(name: &str) -> f64 {
+    let is_mark = [Mark::Locked, Mark::Flagged]
+        .iter()
+        .any(|mark| mark.column() == name);
+    if is_mark { 0.0 } else { f64::NAN }
+}
+
 /// Sets one value of a column. A column comes with its first value and goes with its last, so that undo leaves the very
 /// model that was.
 fn set_value(atoms: &mut Atoms, index: usize, name: &str, value: f64) {
-    let count = atoms.len();
+    let (count, absent) = (atoms.len(), absent(name));
+    let says_nothing = |value: f64| value.is_nan() || value == absent;
     let column = atoms
         .columns
         .entry(name.to_owned())
         .or_insert_with(|| Column {
             unit: if name.ends_with("_A") { "Å" } else { "" }.to_owned(),
-            values: vec![f64::NAN; count],
+            values: vec![absent; count],
         });
     column.values[index] = value;
-    if !value.is_finite() && column.values.iter().all(|v| v.is_nan()) {
+    if says_nothing(value) && column.values.iter().all(|&v| says_nothing(v)) {
         atoms.columns.remove(name);
     }
 }
@@ -229,7 +233,7 @@ fn insert(atoms: &mut Atoms, atom: &AtomSnapshot) -> Result<(), EditConflict> {
     atoms.positions.insert(index, atom.position);
     atoms.species.insert(index, atom.species);
     for (name, column) in &mut atoms.columns {
-        let value = atom.columns.get(name).copied().unwrap_or(f64::NAN);
+        let value = atom.columns.get(name).copied().unwrap_or(absent(name));
         column.values.insert(index, value);
     }
     Ok(())

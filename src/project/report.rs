@@ -1,8 +1,10 @@
 //! What a referee asks for: the methods table with the parameters really used, what was done by hand, and the
 //! hashes of what went in and came out.
 
+use super::handwork::breakdown;
 use super::pipeline::Stage;
 use super::workspace::Workspace;
+use crate::trace::cutoff::{Cutoff, justify};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -41,13 +43,74 @@ pub fn json(workspace: &Workspace) -> Value {
             "removed": counts.removed,
             "moved": counts.moved,
             "relabelled": counts.relabelled,
+            "merged": counts.merged,
+            "split": counts.split,
             "of": traced,
+            "where": breakdown(workspace),
             "journal": workspace.edits.history().collect::<Vec<_>>(),
             "unrepeated": workspace.unrepeated,
         },
+        "minimum_distance": cutoff(workspace).map(|cutoff| json!({
+            "sentence": cutoff.sentence(),
+            "data": cutoff,
+        })),
         "analysis": workspace.analyzed.as_ref().map(|analyzed| analyzed.summary.clone()),
         "compare": workspace.comparison,
     })
+}
+
+fn cutoff(workspace: &Workspace) -> Option<Cutoff> {
+    let traced = workspace.traced.as_ref()?;
+    justify(traced, &workspace.project.parameters.trace, None)
+}
+
+/// What was done by hand, by what, where and why; empty when nothing was.
+fn by_hand(workspace: &Workspace) -> String {
+    let mut text = String::new();
+    let counts = workspace.edits.counts();
+    if counts.total() == 0 {
+        return text;
+    }
+    let traced = workspace.base_atoms.as_ref().map_or(0, |base| base.len());
+    let _ = writeln!(text, "\n## By hand\n\n{}\n", counts.sentence(traced));
+    let found = breakdown(workspace);
+    for (name, shares) in [
+        ("phase", &found.phase),
+        ("distance to the surface", &found.depth),
+        ("distance to the core", &found.interface),
+    ] {
+        if shares.iter().all(|share| share.total() == 0) {
+            continue;
+        }
+        let _ = writeln!(
+            text,
+            "| {name} | atoms | edited | % | what |\n|---|---|---|---|---|"
+        );
+        for share in shares.iter() {
+            let what: Vec<String> = share
+                .touched
+                .iter()
+                .map(|(what, n)| format!("{n} {what}"))
+                .collect();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {:.2} | {} |",
+                share.class,
+                share.atoms,
+                share.total(),
+                share.percent(),
+                what.join(", ")
+            );
+        }
+        text.push('\n');
+    }
+    if !found.reasons.is_empty() {
+        text += "| reason | edits |\n|---|---|\n";
+        for (reason, n) in &found.reasons {
+            let _ = writeln!(text, "| {reason} | {n} |");
+        }
+    }
+    text
 }
 
 fn tilt_range_deg(workspace: &Workspace) -> Option<[f64; 2]> {
@@ -131,6 +194,10 @@ pub fn markdown(workspace: &Workspace) -> String {
     if let Some(line) = &workspace.comparison {
         let _ = writeln!(text, "\n{line}");
     }
+    if let Some(cutoff) = cutoff(workspace) {
+        let _ = writeln!(text, "\n## Minimum distance\n\n{}", cutoff.sentence());
+    }
+    text += &by_hand(workspace);
     text += "\nOxygen is not measured: where a degree of oxidation is given, O atoms were inferred from the Zr tetrahedra.\n";
     text += "\n## What was run\n\n| stage | version | engine | seconds | input | output |\n|---|---|---|---|---|---|\n";
     for (stage, record) in &workspace.project.records {

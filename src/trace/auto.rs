@@ -174,7 +174,7 @@ fn measure_first_neighbor(probe: &Volume, params: &TraceParams) -> Option<f64> {
 }
 
 /// Mode of a sample: the middle of the kernel density's highest peak, with a bandwidth of 4 % of the median.
-fn mode_of(values: &mut [f64]) -> Option<f64> {
+pub(super) fn mode_of(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let median = *values.get(values.len() / 2)?;
     let width = 0.04 * median;

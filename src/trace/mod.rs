@@ -2,6 +2,7 @@
 //! (Zr article, Methods, "Atom tracing"; Rogers et al. for the polynomial fit).
 
 pub mod auto;
+pub mod cutoff;
 pub mod doubts;
 pub mod evidence;
 mod peaks;

@@ -11,6 +11,7 @@ use crate::jobs::examine::{Examiner, RefinedPart, Subject};
 use crate::jobs::latest::Latest;
 use crate::model::{AtomId, Atoms};
 use crate::project::Stage;
+use crate::trace::cutoff::{Cutoff, justify};
 use crate::trace::doubts::Doubt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +40,9 @@ struct Sphere {
     held: Vec<AtomId>,
 }
 
+/// A trace and the parameters it was made with; which it was comes back with the answer.
+type Traced = (Arc<crate::trace::Traced>, crate::trace::TraceParams);
+
 /// The questions that are open.
 pub struct Examining {
     look: Latest<Look, Looked>,
@@ -46,6 +50,8 @@ pub struct Examining {
     around: Latest<Around, Followed>,
     around_asked: u64,
     sphere: Latest<Sphere, (Result<RefinedPart, JobError>, Duration)>,
+    cutoff: Latest<Traced, (usize, Option<Cutoff>)>,
+    cutoff_asked: usize,
 }
 
 /// The model and the tilts to ask about it; why not, in words.
@@ -94,6 +100,11 @@ impl Examining {
                     (asked.examiner).refine_sphere(&asked.subject, asked.center, None, &asked.held);
                 (part, began.elapsed())
             }),
+            cutoff: Latest::new("cutoff", wake(), |(traced, params): Traced| {
+                let of = Arc::as_ptr(&traced).addr();
+                (of, justify(&traced, &params, None))
+            }),
+            cutoff_asked: 0,
         }
     }
 
@@ -113,8 +124,12 @@ impl Examining {
             Some(Err(error)) => state.toast(Severity::Warning, error.to_string()),
             _ => {}
         }
+        if let Some((of, cutoff)) = self.cutoff.poll() {
+            state.cutoff = cutoff.map(|cutoff| (of, Arc::new(cutoff)));
+        }
         self.ask_around(state);
         self.ask_to_look(state);
+        self.ask_for_cutoff(state);
         state.examining = self.look.is_waiting() || self.around.is_waiting();
         match self.sphere.poll() {
             Some((Ok(part), took)) => {
@@ -180,6 +195,18 @@ impl Examining {
             place,
             atom,
         });
+    }
+
+    fn ask_for_cutoff(&mut self, state: &AppState) {
+        let Some(traced) = &state.workspace.traced else {
+            return;
+        };
+        let of = Arc::as_ptr(traced).addr();
+        if of != self.cutoff_asked {
+            self.cutoff_asked = of;
+            let params = state.workspace.project.parameters.trace.clone();
+            self.cutoff.ask((Arc::clone(traced), params));
+        }
     }
 
     /// Asks to refine the atoms around a place; those that are locked stay.

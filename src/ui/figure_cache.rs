@@ -1,7 +1,7 @@
 //! The figures of the tray, remade only when what they show has changed.
 
 use super::state::AppState;
-use crate::figures::{Figure, plots};
+use crate::figures::{Figure, cutoff::cutoff_figures, plots};
 use std::sync::Arc;
 
 /// What a figure was made from; equal keys mean an equal figure.
@@ -10,6 +10,7 @@ struct Key {
     iterations: (usize, Option<f64>),
     traced: usize,
     threshold: Option<f64>,
+    cutoff: usize,
     analyzed: usize,
     boo_threshold: f64,
     geometry: Option<(usize, f64)>,
@@ -38,10 +39,18 @@ impl FigureCache {
         let analyze = &workspace.project.parameters.analyze;
         let traced = workspace.traced.as_ref();
         let threshold = traced.map(|t| state.view.dragged_threshold.unwrap_or(t.threshold));
+        // Of this trace, not of one before.
+        let of = identity(traced);
+        let cutoff = state
+            .cutoff
+            .as_ref()
+            .filter(|(made_of, _)| *made_of == of)
+            .map(|(_, c)| c);
         let key = Key {
             iterations: (iterations.len(), iterations.last().map(|i| i.r1)),
             traced: identity(traced),
             threshold,
+            cutoff: identity(cutoff),
             analyzed: identity(workspace.analyzed.as_ref()),
             boo_threshold: analyze.boo_threshold,
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
@@ -64,12 +73,16 @@ impl FigureCache {
                 self.run.push(plots::geometry_figure(round));
             }
         }
-        if (key.traced, key.threshold) != (self.key.traced, self.key.threshold) {
+        let of_trace = |key: &Key| (key.traced, key.threshold, key.cutoff);
+        if of_trace(&key) != of_trace(&self.key) {
             self.trace = traced
                 .zip(threshold)
                 .map(|(traced, threshold)| plots::intensity_figure(traced, threshold))
                 .into_iter()
                 .collect();
+            if let Some((traced, cutoff)) = traced.zip(cutoff) {
+                self.trace.extend(cutoff_figures(traced, cutoff));
+            }
         }
         if (key.analyzed, key.boo_threshold) != (self.key.analyzed, self.key.boo_threshold) {
             self.analysis = workspace

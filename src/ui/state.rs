@@ -471,6 +471,8 @@ pub struct AppState {
     pub looked: Option<Looked>,
     /// The model drawn for the quick questions of correction.
     pub examiner: Arc<Examiner>,
+    /// Why the minimum distance of the trace is what it is, and of which trace.
+    pub cutoff: Option<(usize, Arc<crate::trace::cutoff::Cutoff>)>,
     /// Whether the tilts are being asked about the place that is looked at.
     pub examining: bool,
     /// The place being looked at.
@@ -748,6 +750,7 @@ impl AppState {
         self.all_doubtful.clear();
         self.doubtful_at = None;
         self.looked = None;
+        self.cutoff = None;
         self.examiner.forget();
         self.settled.clear();
         self.evidence = None;

@@ -18,6 +18,7 @@ pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
     } else {
         args.params
     };
+    let chosen = params.clone();
     let ran = runner.run(Job::Trace { volume, params })?;
     let outcome = pick(&ran.outputs, |output| match output {
         JobOutput::Traced { outcome, .. } => Some(Arc::clone(outcome)),
@@ -27,6 +28,11 @@ pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
     if let Some(report) = &args.report {
         refuse_to_overwrite(report, runner.common.force)?;
         export::write_candidates(&outcome, report, runner.common.force)?;
+    }
+    let cutoff = crate::trace::cutoff::justify(&outcome, &chosen, None);
+    if let (Some(report), Some(cutoff)) = (&args.report, &cutoff) {
+        let beside = report.with_extension("cutoff.md");
+        export::write_cutoff(cutoff, &beside, runner.common.force)?;
     }
     let mut rejected = Map::new();
     for verdict in Verdict::REJECTIONS {
@@ -41,28 +47,28 @@ pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
         "sigma_mean_A": outcome.sigma_mean,
         "sigma_sd_A": outcome.sigma_sd,
         "threshold": outcome.threshold,
+        "minimum_distance": cutoff,
         "seconds": outcome.seconds,
     });
     let reasons: Vec<String> = rejected
         .iter()
         .map(|(name, n)| format!("{name} {n}"))
         .collect();
-    runner.print(
-        &result,
-        &[
-            format!(
-                "{} atoms of {} candidates",
-                outcome.atoms.len(),
-                outcome.candidates.len()
-            ),
-            format!("rejected: {}", reasons.join(", ")),
-            format!(
-                "blur width σ {:.3} ± {:.3} Å",
-                outcome.sigma_mean, outcome.sigma_sd
-            ),
-            format!("→ {}", args.output.display()),
-        ],
-    );
+    let mut lines = vec![
+        format!(
+            "{} atoms of {} candidates",
+            outcome.atoms.len(),
+            outcome.candidates.len()
+        ),
+        format!("rejected: {}", reasons.join(", ")),
+        format!(
+            "blur width σ {:.3} ± {:.3} Å",
+            outcome.sigma_mean, outcome.sigma_sd
+        ),
+    ];
+    lines.extend(cutoff.map(|cutoff| cutoff.sentence()));
+    lines.push(format!("→ {}", args.output.display()));
+    runner.print(&result, &lines);
     Ok(ran.end)
 }
 

@@ -1,5 +1,6 @@
 //! Hand correction: the queue, tools, the ghost before it is accepted, the selected atom, checkpoints, and the journal.
 
+use super::plane::PlanePanel;
 use super::queue::QueuePanel;
 use super::{compact_command, fact, name_cell, section, thousands};
 use crate::model::Atoms;
@@ -14,6 +15,7 @@ use eframe::egui::{self, RichText, Ui};
 #[derive(Default)]
 pub struct CorrectPanel {
     queue: QueuePanel,
+    plane: PlanePanel,
     reason: String,
     checkpoint: String,
 }
@@ -34,6 +36,7 @@ impl CorrectPanel {
         self.reason_ui(ui, state, actions);
         selection_ui(ui, state, actions);
         self.checkpoints_ui(ui, state, actions);
+        self.plane.ui(ui, state, actions);
         journal_ui(ui, state, actions);
     }
 

@@ -5,6 +5,7 @@ pub mod correct;
 pub mod form;
 pub mod jobs;
 pub mod params;
+pub mod plane;
 pub mod prepare;
 pub mod queue;
 pub mod rail;

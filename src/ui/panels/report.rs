@@ -1,10 +1,12 @@
 //! The methods table, generated from what was really run, and the exports.
 
 use super::{command_button, fact, section};
+use crate::project::handwork::{Breakdown, breakdown};
 use crate::project::{Stage, Workspace};
 use crate::ui::actions::{Action, Actions};
 use crate::ui::state::AppState;
 use eframe::egui::Ui;
+use std::sync::Arc;
 
 /// Rows of the methods table: name and value.
 #[must_use]
@@ -67,6 +69,53 @@ pub fn methods(workspace: &Workspace) -> Vec<(String, String)> {
     rows
 }
 
+/// What was done by hand: by what, where and why.
+fn by_hand_ui(ui: &mut Ui, state: &AppState) {
+    let workspace = &state.workspace;
+    let counts = workspace.edits.counts();
+    if counts.total() == 0 {
+        return;
+    }
+    section(ui, "By hand");
+    let traced = workspace.base_atoms.as_ref().map_or(0, |base| base.len());
+    ui.label(counts.sentence(traced));
+    // Found once per change of the document: it compares every edit with the analysed atoms.
+    let id = ui.id().with("by hand");
+    let known = ui.data(|data| data.get_temp::<(u64, Arc<Breakdown>)>(id));
+    let found = match known {
+        Some((revision, found)) if revision == state.revision => found,
+        _ => {
+            let found = Arc::new(breakdown(workspace));
+            ui.data_mut(|data| data.insert_temp(id, (state.revision, Arc::clone(&found))));
+            found
+        }
+    };
+    for (name, shares) in [
+        ("Phase", &found.phase),
+        ("Below the surface", &found.depth),
+        ("From the core", &found.interface),
+    ] {
+        if shares.iter().any(|share| share.total() > 0) {
+            ui.weak(name);
+        }
+        for share in shares.iter().filter(|share| share.total() > 0) {
+            let value = format!(
+                "{} of {} ({:.2} %)",
+                share.total(),
+                super::thousands(share.atoms),
+                share.percent()
+            );
+            fact(ui, &share.class, value);
+        }
+    }
+    if !found.reasons.is_empty() {
+        ui.weak("Reasons");
+        for (reason, n) in &found.reasons {
+            fact(ui, reason, n.to_string());
+        }
+    }
+}
+
 /// Draws the panel.
 pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     ui.label("What a methods section needs, from what was really run.");
@@ -88,6 +137,16 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     {
         let text = crate::project::report::markdown(&state.workspace);
         actions.push(Action::Copy(text));
+    }
+    by_hand_ui(ui, state);
+    if let Some((_, cutoff)) = &state.cutoff {
+        section(ui, "Minimum distance");
+        let sentence = cutoff.sentence();
+        ui.label(&sentence);
+        let help = "Put these sentences on the clipboard, for the methods section";
+        if ui.button("Copy text").on_hover_text(help).clicked() {
+            actions.push(Action::Copy(sentence));
+        }
     }
     if let Some(comparison) = &state.workspace.comparison {
         section(ui, "Against the known truth");

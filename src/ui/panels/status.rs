@@ -31,6 +31,11 @@ pub fn ui(ui: &mut Ui, state: &AppState) {
                     atoms.species_name(index)
                 );
                 fixed(ui, 190.0, text);
+                if let Some(text) = trust(atoms, index) {
+                    fixed(ui, 120.0, text).on_hover_text(
+                        "Error of its position, and the probability that it exists, by the tilts",
+                    );
+                }
             }
             ui.label(format!("{} atoms", thousands(atoms.len())));
             let traced = workspace
@@ -50,6 +55,20 @@ pub fn ui(ui: &mut Ui, state: &AppState) {
                 .on_hover_text("What reconstructions run on");
         });
     });
+}
+
+/// How far an atom can be trusted, where refinement has said.
+fn trust(atoms: &crate::model::Atoms, index: usize) -> Option<String> {
+    let of = |name: &str| {
+        atoms
+            .column(name)
+            .map(|values| values[index])
+            .filter(|v| v.is_finite())
+    };
+    let error = of("position_sd_A").map(|sd| format!("±{:.0} pm", 100.0 * sd));
+    let exists = of("confidence").map(|p| format!("{:.1} %", 100.0 * p));
+    let parts: Vec<String> = error.into_iter().chain(exists).collect();
+    (!parts.is_empty()).then(|| parts.join("  "))
 }
 
 fn default_engine() -> String {

@@ -25,7 +25,9 @@ const TABS: [(&str, &str, &str); 9] = [
 ];
 
 /// Names of further tabs, shorter than their figures' titles.
-const SHORT: [(&str, &str); 5] = [
+const SHORT: [(&str, &str); 7] = [
+    ("blur_width", "Blur width"),
+    ("cutoff", "Cutoff"),
     ("cn", "CN"),
     ("ptm", "PTM"),
     ("composition", "Core-shell"),
