@@ -382,3 +382,113 @@ fn by_class(
     }
     shares.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::Analyzed;
+    use crate::project::Mark;
+    use std::sync::Arc;
+
+    /// Forty atoms 3 Å apart on a line: the first twenty metal, the others crystalline oxide; the surface at its end.
+    fn document() -> Workspace {
+        let positions: Vec<[f64; 3]> = (0..40).map(|i| [3.0 * f64::from(i), 0.0, 0.0]).collect();
+        let atoms = Atoms::from_positions(positions, "Zr");
+        let mut analyzed = atoms.clone();
+        let phase = |i: u32| f64::from(u8::from(i >= 20));
+        analyzed.set_column("phase", "", (0..40).map(phase).collect());
+        let depth = |i: u32| 117.0 - 3.0 * f64::from(i);
+        analyzed.set_column("surface_distance", "Å", (0..40).map(depth).collect());
+        Workspace {
+            base_atoms: Some(Arc::new(atoms.clone())),
+            atoms: Some(Arc::new(atoms)),
+            analyzed: Some(Arc::new(Analyzed {
+                atoms: analyzed,
+                ..Analyzed::default()
+            })),
+            ..Workspace::default()
+        }
+    }
+
+    fn edit(workspace: &mut Workspace, kind: EditKind, changes: Vec<Change>, reason: &str) {
+        let atoms = Arc::make_mut(workspace.atoms.as_mut().expect("a model"));
+        let made = (workspace.edits).apply(atoms, changes, kind, "Edit", reason, None);
+        made.expect("an edit that fits");
+    }
+
+    fn snapshot(workspace: &Workspace, id: u64) -> AtomSnapshot {
+        let atoms = workspace.atoms.as_ref().expect("a model");
+        AtomSnapshot::of(atoms, atoms.index_of(AtomId(id)).expect("the atom"))
+    }
+
+    #[test]
+    fn edits_are_counted_where_they_were_made_and_why() {
+        let mut workspace = document();
+        let gone = snapshot(&workspace, 39);
+        edit(
+            &mut workspace,
+            EditKind::Remove,
+            vec![Change::Remove(gone)],
+            "noise",
+        );
+        let mut new = snapshot(&workspace, 30);
+        new.id = AtomId(100);
+        new.position[1] = 2.0;
+        edit(
+            &mut workspace,
+            EditKind::Add,
+            vec![Change::Add(new)],
+            "noise",
+        );
+        // Two metal atoms are made one: the other only made room.
+        let gone = snapshot(&workspace, 4);
+        let room = Change::Move {
+            id: AtomId(5),
+            from: [15.0, 0.0, 0.0],
+            to: [14.0, 0.0, 0.0],
+        };
+        edit(
+            &mut workspace,
+            EditKind::Merge,
+            vec![Change::Remove(gone), room],
+            "",
+        );
+        let mark = Change::Mark {
+            id: AtomId(7),
+            mark: Mark::Flagged,
+            from: false,
+            to: true,
+        };
+        edit(&mut workspace, EditKind::Flag, vec![mark], "");
+        let counts = workspace.edits.counts();
+        let expected = EditCounts {
+            added: 1,
+            removed: 1,
+            merged: 1,
+            ..EditCounts::default()
+        };
+        assert_eq!(counts, expected);
+        let found = breakdown(&workspace);
+        let phases: Vec<(&str, usize, usize)> = found
+            .phase
+            .iter()
+            .map(|share| (share.class.as_str(), share.atoms, share.total()))
+            .collect();
+        assert_eq!(phases, [("metal", 20, 1), ("crystalline oxide", 20, 2)]);
+        assert!((found.phase[1].percent() - 10.0).abs() < 1e-12);
+        assert_eq!(found.phase[0].touched["merged"], 1);
+        // The removed atom stood at the surface, the added one 27 Å below.
+        assert_eq!(
+            (found.depth[0].class.as_str(), found.depth[0].total()),
+            ("0 to 5 Å", 1)
+        );
+        assert_eq!(found.depth.last().map(Share::total), Some(2));
+        assert!(found.interface.is_empty());
+        assert_eq!(found.reasons["noise"], 2);
+        // Undone, nothing is left of it.
+        let atoms = Arc::make_mut(workspace.atoms.as_mut().expect("a model"));
+        while workspace.edits.undo(atoms).is_some() {}
+        assert_eq!(workspace.edits.counts(), EditCounts::default());
+        assert!(workspace.edits.standing().is_empty());
+    }
+}

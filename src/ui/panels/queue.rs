@@ -81,6 +81,12 @@ impl QueuePanel {
             "First the mean of all tilts, then those in which an atom here would stand out most (chosen without looking at \
              the counts). Below: how many σ of noise the tilt shows here, of how many an atom would.",
         );
+        // What is still of the place before is dimmed until the new one is there.
+        let tint = if state.examining {
+            egui::Color32::WHITE.gamma_multiply(0.4)
+        } else {
+            egui::Color32::WHITE
+        };
         let painter = ui.painter_at(rect);
         let color = ui.visuals().weak_text_color();
         let font = FontId::proportional(11.0);
@@ -97,7 +103,7 @@ impl QueuePanel {
                 let left = rect.left() + column as f32 * (edge + gap);
                 let place = Rect::from_min_size(pos2(left, top + line), vec2(edge, edge));
                 let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-                painter.image(textures[row].id(), place, uv, egui::Color32::WHITE);
+                painter.image(textures[row].id(), place, uv, tint);
                 let cutout = &cutouts[column];
                 let painter = ui.painter_at(place);
                 self.marks(&painter, place, state, series, looked, cutout.tilt);

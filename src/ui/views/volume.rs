@@ -27,6 +27,8 @@ pub struct VolumeView {
     pivot: Vec3,
     texture: Picture<Arc<Volume>, Arc<VolumeTexture>>,
     instances: Option<(u64, Arc<Vec<Instance>>)>,
+    /// The last place the view was asked to centre on.
+    centered: u64,
     /// Whether the window has a GPU device to draw with.
     pub gpu: bool,
 }
@@ -40,6 +42,7 @@ impl Default for VolumeView {
             pivot: Vec3::ZERO,
             texture: Picture::default(),
             instances: None,
+            centered: 0,
             gpu: false,
         }
     }
@@ -109,6 +112,10 @@ impl VolumeView {
             return;
         }
         self.pivot = pivot;
+        if self.centered != state.view.centered {
+            self.centered = state.view.centered;
+            self.center_on(state.view.crosshair, radius);
+        }
         self.navigate(ui, &response, rect, radius);
         let scale = rect.width().min(rect.height()) / (2.0 * radius) * self.zoom;
         self.update_instances(state, colors);
@@ -127,6 +134,15 @@ impl VolumeView {
         }
         caption(ui, rect, state);
         self.scale_bar(ui, rect, scale);
+    }
+
+    /// Brings a place to the middle, and near enough to see its neighbours; who is nearer stays so.
+    fn center_on(&mut self, place: [f64; 3], radius: f32) {
+        /// Width shown about a place, Å.
+        const SHOWN: f32 = 40.0;
+        let seen = self.rotation * (Vec3::from(place.map(|v| v as f32)) - self.pivot);
+        self.pan = [-seen.x, -seen.y];
+        self.zoom = self.zoom.max(2.0 * radius / SHOWN).clamp(0.3, 40.0);
     }
 
     fn navigate(&mut self, ui: &Ui, response: &egui::Response, rect: Rect, radius: f32) {
@@ -154,6 +170,7 @@ impl VolumeView {
             *self = Self {
                 gpu,
                 texture,
+                centered: self.centered,
                 ..Self::default()
             };
         }
