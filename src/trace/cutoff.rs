@@ -7,8 +7,8 @@
 
 use super::auto::mode_of;
 use super::select::keep_apart;
-use super::species::nearest_distances;
 use super::{TraceParams, Traced, Verdict};
+use crate::numeric::neighbors::nearest_distances;
 use serde::{Deserialize, Serialize};
 
 /// Blur widths, the distance by the rule, and what other distances would keep.

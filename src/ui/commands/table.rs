@@ -39,6 +39,22 @@ macro_rules! command {
     };
 }
 
+/// An arrow key, ten times as far with Shift.
+macro_rules! arrow {
+    ($held:ident, $id:literal, $text:literal, $key:ident, $right:literal, $up:literal) => {
+        Command {
+            id: $id,
+            menu: Menu::Hidden,
+            text: $text,
+            tooltip: "Move in the active view: the selected atoms with the move tool, else the crosshair",
+            keys: &[$held(Key::$key)],
+            enabled: has_document,
+            action: |_| Action::StepInPlane($right, $up),
+            separated: false,
+        }
+    };
+}
+
 /// A digit that gives a reason.
 macro_rules! reason {
     ($digit:literal, $key:ident) => {
@@ -430,7 +446,7 @@ pub static COMMANDS: &[Command] = &[
         "plane",
         "Plane of the selected atoms",
         "Turn the oblique view through three selected atoms, or across the row of two",
-        [plain(Key::B)],
+        [plain(Key::O)],
         has_row_or_plane,
         |_| Action::PlaneFromSelection
     ),
@@ -734,78 +750,14 @@ pub static COMMANDS: &[Command] = &[
         |_| Action::ToggleHelp
     ),
     // Arrows
-    command!(
-        Hidden,
-        "left",
-        "Left",
-        "Move left in the active view: the selected atoms with the move tool, else the crosshair",
-        [plain(Key::ArrowLeft)],
-        has_document,
-        |_| Action::StepInPlane(-1, 0)
-    ),
-    command!(
-        Hidden,
-        "right",
-        "Right",
-        "Move right in the active view",
-        [plain(Key::ArrowRight)],
-        has_document,
-        |_| Action::StepInPlane(1, 0)
-    ),
-    command!(
-        Hidden,
-        "up",
-        "Up",
-        "Move up in the active view",
-        [plain(Key::ArrowUp)],
-        has_document,
-        |_| Action::StepInPlane(0, 1)
-    ),
-    command!(
-        Hidden,
-        "down",
-        "Down",
-        "Move down in the active view",
-        [plain(Key::ArrowDown)],
-        has_document,
-        |_| Action::StepInPlane(0, -1)
-    ),
-    command!(
-        Hidden,
-        "far_left",
-        "Far left",
-        "Ten times as far to the left",
-        [shift(Key::ArrowLeft)],
-        has_document,
-        |_| Action::StepInPlane(-10, 0)
-    ),
-    command!(
-        Hidden,
-        "far_right",
-        "Far right",
-        "Ten times as far to the right",
-        [shift(Key::ArrowRight)],
-        has_document,
-        |_| Action::StepInPlane(10, 0)
-    ),
-    command!(
-        Hidden,
-        "far_up",
-        "Far up",
-        "Ten times as far up",
-        [shift(Key::ArrowUp)],
-        has_document,
-        |_| Action::StepInPlane(0, 10)
-    ),
-    command!(
-        Hidden,
-        "far_down",
-        "Far down",
-        "Ten times as far down",
-        [shift(Key::ArrowDown)],
-        has_document,
-        |_| Action::StepInPlane(0, -10)
-    ),
+    arrow!(plain, "left", "Left", ArrowLeft, -1, 0),
+    arrow!(plain, "right", "Right", ArrowRight, 1, 0),
+    arrow!(plain, "up", "Up", ArrowUp, 0, 1),
+    arrow!(plain, "down", "Down", ArrowDown, 0, -1),
+    arrow!(shift, "far_left", "Far left", ArrowLeft, -10, 0),
+    arrow!(shift, "far_right", "Far right", ArrowRight, 10, 0),
+    arrow!(shift, "far_up", "Far up", ArrowUp, 0, 10),
+    arrow!(shift, "far_down", "Far down", ArrowDown, 0, -10),
     // The reason of the edits that follow.
     reason!(1, Num1),
     reason!(2, Num2),

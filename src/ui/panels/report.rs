@@ -80,7 +80,7 @@ fn by_hand_ui(ui: &mut Ui, state: &AppState) {
     let traced = workspace.base_atoms.as_ref().map_or(0, |base| base.len());
     ui.label(counts.sentence(traced));
     // Found once per change of the document: it compares every edit with the analysed atoms.
-    let id = egui::Id::new("edits by place");
+    let id = egui::Id::unique("edits by place");
     let known = ui.data(|data| data.get_temp::<(u64, Arc<Breakdown>)>(id));
     let found = match known {
         Some((revision, found)) if revision == state.revision => found,
