@@ -170,23 +170,22 @@ impl Grid {
     /// Workgroups that a slab's transpose takes on z, x, y.
     pub(super) fn adjoint_groups(&self, slab: usize) -> [usize; 3] {
         let [nx, _, nz] = self.volume_size;
-        let [z, x] = if self.single_axis { [8, 4] } else { [4, 2] };
         [
-            nz.div_ceil(z),
-            nx.div_ceil(x),
+            nz.div_ceil(8),
+            nx.div_ceil(4),
             self.slab(slab).len().div_ceil(LINE),
         ]
     }
 
     /// Workgroups that a part takes on rows, tilts, y.
     pub(super) fn forward_groups(&self, part: usize) -> [usize; 3] {
-        let (rows, y) = if self.single_axis {
-            (32, self.row_len(part))
+        let y = if self.single_axis {
+            self.row_len(part)
         } else {
-            (8, self.image_size[1])
+            self.image_size[1]
         };
         [
-            self.image_size[0].div_ceil(rows),
+            self.image_size[0].div_ceil(32),
             self.part(part).len(),
             y.div_ceil(LINE),
         ]

@@ -1,19 +1,6 @@
 // One tilt axis: four voxels along y gather from two rows of every image.
 
-alias Value = vec4<f32>;
-
-fn total(value: Value) -> f32 {
-    return value.x + value.y + value.z + value.w;
-}
-
-fn largest(value: Value) -> f32 {
-    return max(max(value.x, value.y), max(value.z, value.w));
-}
-
-fn bits(at: u32) -> vec4<bool> {
-    let word = allowed[at >> 3u] >> ((at & 7u) * 4u);
-    return (vec4<u32>(word) & vec4<u32>(1u, 2u, 4u, 8u)) != vec4<u32>(0u);
-}
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 
 @compute @workgroup_size(8, 8, 4)
 fn adjoint(

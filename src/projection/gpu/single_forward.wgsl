@@ -46,17 +46,15 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
     var sum = vec4<f32>(0.0);
     for (var k = steps.x; k < steps.y; k++) {
         let rest = place - deep * (f32(k) - depth_center);
-        let low = i32(floor(rest * inverse - reach + width_center)) + 1;
-        let line = k * depth_stride + i32(quad);
-        for (var j = 0; j < 3; j++) {
-            let column = low + j;
-            let near = clamp(column, 0, width - 1);
-            let weight = select(0.0, hat(rest - wide * (f32(column) - width_center)), near == column);
-            if ONES {
-                sum += weight * ones;
-            } else {
-                sum += weight * volume[line + near * width_stride];
-            }
+        let columns = vec3<i32>(floor(rest * inverse - reach + width_center) + vec3<f32>(1.0, 2.0, 3.0));
+        let near = clamp(columns, vec3<i32>(0), vec3<i32>(width - 1));
+        let off = rest - wide * (vec3<f32>(columns) - width_center);
+        let weights = select(vec3<f32>(0.0), max(vec3<f32>(0.0), 1.0 - abs(off)), near == columns);
+        if ONES {
+            sum += (weights.x + weights.y + weights.z) * ones;
+        } else {
+            let at = vec3<i32>(k * depth_stride + i32(quad)) + near * width_stride;
+            sum += weights.x * volume[at.x] + weights.y * volume[at.y] + weights.z * volume[at.z];
         }
     }
     sum *= within(quad * 4u, pair.range.z, pair.range.w);

@@ -1,4 +1,4 @@
-// What becomes of a gradient. `Value` is one voxel or four, `Truth` as many answers.
+// What becomes of a gradient, four voxels along y at a time.
 
 struct Control {
     step: f32,
@@ -17,21 +17,33 @@ const LARGEST: u32 = 3u;
 @group(0) @binding(1) var<uniform> pair: Pair;
 @group(0) @binding(2) var<uniform> control: Control;
 @group(0) @binding(3) var<storage, read> tilts: array<Tilt>;
-@group(0) @binding(4) var<storage, read> residual: array<Value>;
-@group(0) @binding(5) var<storage, read_write> volume: array<Value>;
-@group(0) @binding(6) var<storage, read> ahead: array<Value>;
-@group(0) @binding(7) var<storage, read_write> fresh: array<Value>;
+@group(0) @binding(5) var<storage, read_write> volume: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> ahead: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> fresh: array<vec4<f32>>;
 // One bit per voxel: it exists, and the support allows it.
 @group(0) @binding(8) var<storage, read> allowed: array<u32>;
 @group(0) @binding(9) var<storage, read_write> partials: array<f32>;
 
-fn admit(at: u32, value: Value) -> Value {
-    let positive = select(value, max(value, Value(0.0)), control.positive == 1u);
-    return select(Value(0.0), positive, bits(at));
+fn total(value: vec4<f32>) -> f32 {
+    return value.x + value.y + value.z + value.w;
+}
+
+fn largest(value: vec4<f32>) -> f32 {
+    return max(max(value.x, value.y), max(value.z, value.w));
+}
+
+fn bits(at: u32) -> vec4<bool> {
+    let word = allowed[at >> 3u] >> ((at & 7u) * 4u);
+    return (vec4<u32>(word) & vec4<u32>(1u, 2u, 4u, 8u)) != vec4<u32>(0u);
+}
+
+fn admit(at: u32, value: vec4<f32>) -> vec4<f32> {
+    let positive = select(value, max(value, vec4<f32>(0.0)), control.positive == 1u);
+    return select(vec4<f32>(0.0), positive, bits(at));
 }
 
 // Ends the sum of a voxel's gradient; returns what it adds to the number wanted of the whole volume.
-fn take(at: u32, gradient: Value) -> f32 {
+fn take(at: u32, gradient: vec4<f32>) -> f32 {
     var sum = gradient;
     if pair.middle.z == 0u {
         sum += fresh[at];
