@@ -2,6 +2,7 @@
 
 pub mod cutoff;
 pub mod plots;
+pub mod quality;
 pub mod render;
 pub mod structure;
 

@@ -558,6 +558,7 @@ pub fn workspace_figures(workspace: &Workspace) -> Vec<Figure> {
     if let Some(run) = &workspace.reconstructed {
         figures.push(r1_figure(&run.iterations));
         figures.push(r_per_tilt_figure(&run.r1_per_tilt));
+        figures.extend(super::quality::quality_figures(run));
     }
     if let Some(traced) = &workspace.traced {
         figures.push(intensity_figure(traced, traced.threshold));

@@ -40,7 +40,7 @@ pub fn gaussian_blur(data: &Array3<f32>, sigma_vox: f64) -> Array3<f32> {
                 for (k, p) in padded.iter_mut().enumerate() {
                     *p = line[mirror(k as isize - reach as isize, nz)];
                 }
-                weigh(line, &kernel, |k| &padded[k..k + nz], reach);
+                weigh(line, &kernel, |k| &padded[k..k + nz]);
             }
             let before = values.to_vec();
             for (y, row) in values.chunks_mut(nz).enumerate() {
@@ -48,7 +48,7 @@ pub fn gaussian_blur(data: &Array3<f32>, sigma_vox: f64) -> Array3<f32> {
                     let at = mirror(y as isize + k as isize - reach as isize, ny) * nz;
                     &before[at..at + nz]
                 };
-                weigh(row, &kernel, from, reach);
+                weigh(row, &kernel, from);
             }
         });
     let mut smoothed = Array3::<f32>::zeros((nx, ny, nz));
@@ -61,7 +61,7 @@ pub fn gaussian_blur(data: &Array3<f32>, sigma_vox: f64) -> Array3<f32> {
             let at = mirror(x as isize + k as isize - reach as isize, nx) * plane;
             &values[at..at + plane]
         };
-        weigh(out, &kernel, from, reach);
+        weigh(out, &kernel, from);
     });
     smoothed
 }
@@ -73,8 +73,10 @@ pub fn gaussian_blur_image(image: ArrayView2<'_, f32>, sigma_px: f64) -> Array2<
     gaussian_blur(&one, sigma_px).index_axis_move(Axis(0), 0)
 }
 
-/// `out = Σ kernel[|k − reach|] from(k)` for k in 0..=2 reach.
-fn weigh<'a>(out: &mut [f32], kernel: &[f32], from: impl Fn(usize) -> &'a [f32], reach: usize) {
+/// `out = Σ kernel[|k − reach|] from(k)` for k in 0..=2 reach, where a kernel reaches `kernel.len() − 1` to either side
+/// and `from(k)` is as long as `out`.
+pub(crate) fn weigh<'a>(out: &mut [f32], kernel: &[f32], from: impl Fn(usize) -> &'a [f32]) {
+    let reach = kernel.len() - 1;
     for (o, v) in out.iter_mut().zip(from(reach)) {
         *o = kernel[0] * v;
     }

@@ -2,6 +2,7 @@
 
 pub mod curve;
 pub mod fit;
+pub mod fsc;
 pub mod gaussian;
 pub mod hull;
 pub mod interpolate;

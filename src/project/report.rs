@@ -31,6 +31,9 @@ pub fn json(workspace: &Workspace) -> Value {
             "iterations": run.iterations.len(),
             "r1": run.r1,
             "r_free": run.r_free,
+            "kernel_width_A": run.kernel_width,
+            "fsc": run.fsc,
+            "notes": run.notes,
             "r1_per_tilt": run.r1_per_tilt,
             "engine": run.engine,
         })),
@@ -155,6 +158,23 @@ pub fn markdown(workspace: &Workspace) -> String {
         row("R1", format!("{:.4}", run.r1));
         if let Some(r_free) = run.r_free {
             row("R_free", format!("{r_free:.4}"));
+        }
+        if let Some(width) = run.kernel_width {
+            row("Kernel in the loop (Å)", format!("{width:.3}"));
+        }
+        if let Some(fsc) = &run.fsc {
+            let nyquist = workspace.project.pixel_size.map_or(f64::NAN, |p| 2.0 * p);
+            let limit = |at: Option<f64>| {
+                at.map_or_else(|| format!("beyond {nyquist:.2}"), |r| format!("{r:.2}"))
+            };
+            row(
+                "Resolution, FSC of half sets at 0.143 and 0.5 (Å)",
+                format!(
+                    "{}, {}",
+                    limit(fsc.resolution_0143),
+                    limit(fsc.resolution_05)
+                ),
+            );
         }
         row("Engine", run.engine.clone());
     }

@@ -10,7 +10,8 @@ use super::edits::{Edits, Entry};
 use super::workspace::{Project, Workspace};
 use crate::io::{IoError, write_atomically};
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
-use crate::reconstruct::{Iteration, Reconstructed};
+use crate::numeric::fsc::Fsc;
+use crate::reconstruct::{Iteration, Reconstructed, Trial};
 use crate::trace::{Candidate, Traced};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,14 @@ struct StoredRun {
     r1: f64,
     r1_per_tilt: Vec<f64>,
     r_free: Option<f64>,
+    #[serde(default)]
+    kernel_width: Option<f64>,
+    #[serde(default)]
+    trials: Vec<Trial>,
+    #[serde(default)]
+    fsc: Option<Fsc>,
+    #[serde(default)]
+    notes: Vec<String>,
     engine: String,
     stopped_early: bool,
     seconds: f64,
@@ -186,6 +195,10 @@ pub fn save(workspace: &Workspace, path: &Path) -> Result<(), StoreError> {
         r1: run.r1,
         r1_per_tilt: run.r1_per_tilt.clone(),
         r_free: run.r_free,
+        kernel_width: run.kernel_width,
+        trials: run.trials.clone(),
+        fsc: run.fsc.clone(),
+        notes: run.notes.clone(),
         engine: run.engine.clone(),
         stopped_early: run.stopped_early,
         seconds: run.seconds,
@@ -312,6 +325,10 @@ pub fn open(path: &Path) -> Result<(Workspace, Vec<String>), StoreError> {
             r1: run.r1,
             r1_per_tilt: run.r1_per_tilt,
             r_free: run.r_free,
+            kernel_width: run.kernel_width,
+            trials: run.trials,
+            fsc: run.fsc,
+            notes: run.notes,
             engine: run.engine,
             stopped_early: run.stopped_early,
             seconds: run.seconds,

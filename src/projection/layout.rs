@@ -56,6 +56,11 @@ impl WorkImages {
     pub fn values(&self) -> &[f32] {
         &self.0
     }
+
+    /// As [`Self::values`], to change.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
 }
 
 /// Sizes, and where everything lies.
@@ -164,6 +169,11 @@ impl Layout {
     /// Stored y of the voxels that exist.
     pub(super) fn voxels(&self) -> Range<usize> {
         self.volume_y..self.volume_y + self.volume_size[1]
+    }
+
+    /// Pixels that exist in a slab, as places in the slab.
+    pub(super) fn pixels_in(&self, slab: &Range<usize>) -> Range<usize> {
+        common(&self.pixels(), slab)
     }
 
     /// Stored y of the pixels that exist.

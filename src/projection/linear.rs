@@ -7,6 +7,7 @@
 //! separate memory: no atomics, and the result does not depend on the number of threads. Nothing is allocated per
 //! iteration.
 
+use super::blur::ImageBlur;
 use super::general::{self, General};
 use super::layout::{COLUMNS, Layout, SLAB, TILE, Tile};
 pub use super::layout::{WorkImages, WorkVolume};
@@ -318,6 +319,21 @@ impl LinearProjector {
     ) -> Vec<Misfit> {
         let slab = self.layout.all_rows() * self.layout.slab_y;
         misfit::subtract(self.instructions, images, measured, slab, fitted)
+    }
+
+    /// Smooths every image; `transposed`: the transpose of that.
+    pub fn blur(&self, images: &mut WorkImages, blur: &ImageBlur, transposed: bool) {
+        blur.apply(&self.layout, images, transposed);
+    }
+
+    /// Variance (px², x and y) by which spreading a voxel over the two pixels beside it widens it, mean over where it
+    /// may fall between them: `∫ w(1 − w) dw`. With one tilt axis every voxel falls on a pixel of y.
+    #[must_use]
+    pub fn interpolation_variance(&self) -> [f64; 2] {
+        match self.geometry {
+            Geometry::SingleAxis(_) => [1.0 / 6.0, 0.0],
+            Geometry::General(_) => [1.0 / 6.0; 2],
+        }
     }
 
     /// Zeroes the images of the tilts that are not `kept`.

@@ -2,6 +2,7 @@
 
 mod aligned;
 pub mod bench;
+pub mod blur;
 pub mod fourier;
 mod general;
 pub mod gpu;

@@ -1,6 +1,7 @@
 //! The projector of the iterations, whichever it is: forward projection, its transpose, and the working layout of
 //! volume and images, which is the projector's own.
 
+use super::blur::ImageBlur;
 use super::fourier::FourierProjector;
 use super::layout::{WorkImages, WorkVolume};
 use super::linear::{LinearProjector, Misfit};
@@ -174,6 +175,17 @@ impl Operator {
         fitted: &[bool],
     ) -> Vec<Misfit> {
         either!(self, p => p.subtract(images, measured, fitted))
+    }
+
+    /// Smooths every image; `transposed`: the transpose of that.
+    pub fn blur(&self, images: &mut WorkImages, blur: &ImageBlur, transposed: bool) {
+        either!(self, p => p.blur(images, blur, transposed));
+    }
+
+    /// Variance (px², x and y) by which the projector's own interpolation widens a voxel.
+    #[must_use]
+    pub fn interpolation_variance(&self) -> [f64; 2] {
+        either!(self, p => p.interpolation_variance())
     }
 
     /// Zeroes the images of the tilts that are not `kept`.

@@ -1,7 +1,7 @@
 //! What a reconstruction will take of host and device memory, said before it starts.
 
 use super::on_gpu::{adapter_wanted, fits_on_device};
-use super::{ReconstructError, ReconstructParams, volume_size};
+use super::{ReconstructError, ReconstructParams, Regularization, volume_size};
 use crate::model::{EulerAngles, TiltSeries};
 use crate::projection::gpu::device_memory;
 use std::fmt;
@@ -34,14 +34,18 @@ impl fmt::Display for Forecast {
 }
 
 /// What the iterations will take. On the CPU: the volume, its copies for start and result, with momentum the point
-/// ahead and the gradient; measured images, residuals, and the images that take part. Beside a device: a kept volume
+/// ahead and the gradient, with a kernel the smoothed volume, with half sets that of the other half and the finished
+/// one; measured images, residuals, and the images that take part. Beside a device: a kept volume
 /// and the result, and the images twice.
 #[must_use]
 pub fn forecast(series: &TiltSeries, params: &ReconstructParams) -> Forecast {
     let size = volume_size(series, params);
     let voxels = size.iter().map(|&n| n as u64).product::<u64>();
     let pixels = series.images.len() as u64;
-    let volumes = if params.accelerated { 5 } else { 3 };
+    let volumes = 3
+        + 2 * u64::from(params.accelerated)
+        + u64::from(params.regularization == Regularization::Kernel)
+        + 2 * u64::from(params.half_sets);
     let device = adapter_wanted(params).ok().map(|_| {
         let tilts = series.included_tilts();
         let angles: Vec<EulerAngles> = tilts.iter().map(|&tilt| series.angles[tilt]).collect();

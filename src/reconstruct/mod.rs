@@ -3,14 +3,24 @@
 //! Minimises `½ Σᵢ ‖Πᵢ O − bᵢ‖²` subject to `O ≥ 0` (and a support) by projected gradient steps
 //! `O ← max(0, O − t/(n N) Σᵢ Πᵢᵀ(Πᵢ O − bᵢ))`, with n tilts, image width N and step t
 //! (Pham et al., Sci. Rep. 13, 5624 (2023)).
+//!
+//! Regularized by a kernel, the volume is a sum of Gaussians of one width, one on each voxel, none negative (a *sieve*:
+//! Snyder & Miller, IEEE Trans. Nucl. Sci. 32, 3864 (1985)): O in the above is what they weigh, `Πᵢ` projects and then
+//! smooths, and the volume is O smoothed. Nothing finer than the kernel can be fitted, noise and artefacts of the
+//! missing wedge included. Its width is chosen by tilts left out of short reconstructions.
 
+mod choose;
 mod forecast;
 pub mod geometry;
+mod half_sets;
+mod input;
 mod on_cpu;
 mod on_gpu;
 mod problem;
 pub mod resire;
+mod watch;
 
+pub use choose::Trial;
 pub use forecast::{Forecast, check_memory, forecast};
 pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
 pub use resire::Resire;
@@ -19,6 +29,7 @@ pub use crate::projection::Projector;
 
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
+use crate::numeric::fsc::Fsc;
 use crate::projection::Method;
 use crate::projection::fourier::OVERSAMPLING;
 use serde::{Deserialize, Serialize};
@@ -35,6 +46,28 @@ pub enum Engine {
     Cpu,
     /// wgpu compute.
     Gpu,
+}
+
+/// What keeps the volume from fitting the noise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Regularization {
+    /// Nothing but positivity, support and the end of the iterations.
+    #[default]
+    None,
+    /// The volume is a sum of Gaussians of one width, one per voxel.
+    Kernel,
+}
+
+/// What becomes of pixels that are not numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum NanPixels {
+    /// The series is refused.
+    #[default]
+    Refuse,
+    /// They do not take part in the fit.
+    Mask,
 }
 
 /// Parameters of RESIRE.
@@ -71,6 +104,29 @@ pub struct ReconstructParams {
     /// Standard deviation (Å) of a 3D Gaussian applied to the finished volume; 0 leaves it as it is
     #[arg(long, default_value_t = Self::default().smoothing)]
     pub smoothing: f64,
+    /// What keeps the volume from fitting the noise: nothing, or a kernel in the loop
+    #[arg(long, value_enum, default_value_t = Self::default().regularization)]
+    pub regularization: Regularization,
+    /// Standard deviation of the kernel in the loop, Å [default: chosen by the tilts left out]
+    #[arg(long, value_name = "WIDTH")]
+    pub kernel_width: Option<f64>,
+    /// End the iterations when R_free (or the objective) no longer falls; the number of iterations is then the most
+    #[arg(long)]
+    pub auto_stop: bool,
+    /// Also reconstruct every second tilt and the others apart and correlate the halves shell by shell (FSC)
+    #[arg(long)]
+    pub half_sets: bool,
+    /// What becomes of pixels that are not numbers
+    #[arg(long, value_enum, default_value_t = Self::default().nan_pixels)]
+    pub nan_pixels: NanPixels,
+}
+
+impl ReconstructParams {
+    /// Width of the kernel in the loop, Å, when there is one and its width is known.
+    pub(crate) fn kernel(&self) -> Option<f64> {
+        self.kernel_width
+            .filter(|_| self.regularization == Regularization::Kernel)
+    }
 }
 
 impl Default for ReconstructParams {
@@ -86,6 +142,11 @@ impl Default for ReconstructParams {
             engine: Engine::Auto,
             volume_size: None,
             smoothing: 0.0,
+            regularization: Regularization::None,
+            kernel_width: None,
+            auto_stop: false,
+            half_sets: false,
+            nan_pixels: NanPixels::Refuse,
         }
     }
 }
@@ -131,6 +192,14 @@ pub struct Reconstructed {
     pub r1_per_tilt: Vec<f64>,
     /// R of the left-out tilts.
     pub r_free: Option<f64>,
+    /// Width of the kernel in the loop, Å, when there was one.
+    pub kernel_width: Option<f64>,
+    /// The short reconstructions that chose it, in the order they were made.
+    pub trials: Vec<Trial>,
+    /// Correlation of the half sets, when asked for.
+    pub fsc: Option<Fsc>,
+    /// What was chosen and why the iterations ended, in sentences.
+    pub notes: Vec<String>,
     /// What ran, e.g. `cpu, 2 threads, avx512`.
     pub engine: String,
     /// Whether the user ended it before the last iteration.
@@ -213,23 +282,8 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
             ),
         );
     };
-    for tilt in 0..series.len() {
-        let image = series.image(tilt);
-        if let Some(value) = image.iter().find(|v| !v.is_finite()) {
-            return bad(format!("image {tilt}"), "finite pixels", value.to_string());
-        }
-        if image.iter().all(|v| *v == 0.0) {
-            return bad(format!("image {tilt}"), "an image", "zeros only".to_owned());
-        }
-    }
-    let first = series.angles[0];
-    if series.len() > 1 && series.angles.iter().all(|a| *a == first) {
-        return bad(
-            "angles".to_owned(),
-            "different tilts",
-            format!("{} times the same", series.len()),
-        );
-    }
+    input::check_images(series, params)?;
+    input::check_angles(series)?;
     let range = |name, ok: bool, expected: &str, found: String| {
         if ok {
             Ok(())
@@ -258,6 +312,12 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         params.smoothing >= 0.0,
         "0 or more Å",
         params.smoothing.to_string(),
+    )?;
+    range(
+        "kernel_width",
+        params.kernel_width.is_none_or(|w| w > 0.0 && w.is_finite()),
+        "a length above 0 Å",
+        format!("{:?}", params.kernel_width),
     )?;
     range(
         "leave_out",
@@ -300,6 +360,13 @@ pub fn reconstruct(
     monitor: &Monitor,
     observe: &mut dyn FnMut(&Iteration, &dyn Fn() -> Volume),
 ) -> Result<Reconstructed, ReconstructError> {
+    for warning in input::warnings(series, params) {
+        monitor.warn(&warning);
+    }
+    let chosen = choose::choose(series, params, monitor)?;
+    let params = &chosen.params;
+    let mut notes = chosen.notes;
+    notes.iter().for_each(|note| monitor.note(note));
     let mut resire = Resire::new(series, params, start, support, monitor)?;
     let mut iterations = Vec::with_capacity(params.iterations);
     let mut stopped_early = false;
@@ -317,11 +384,29 @@ pub fn reconstruct(
             }
             Err(how) => return Err(how.into()),
         }
+        if let Some(why) = watch::enough(&iterations).filter(|_| params.auto_stop) {
+            monitor.note(&why);
+            notes.push(why);
+            break;
+        }
     }
     // A kept run still wants its final R; the stop was answered already.
     let silent = Monitor::silent();
     let last = if stopped_early { &silent } else { monitor };
-    Ok(resire.finish(iterations, stopped_early, last)?)
+    let done = iterations.len();
+    let mut outcome = resire.finish(iterations, stopped_early, last)?;
+    outcome.trials = chosen.trials;
+    if params.half_sets && !stopped_early {
+        match half_sets::correlate(series, params, support, done, monitor) {
+            Ok(fsc) => outcome.fsc = Some(fsc),
+            Err(ReconstructError::Stopped(Stopped::Keep)) => {
+                notes.push("The half sets were stopped: no FSC.".to_owned());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    outcome.notes = notes;
+    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::ReconstructParams;
 use super::problem::{Failure, Problem};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
+use crate::numeric::gaussian::gaussian_blur;
+use crate::projection::blur::ImageBlur;
 use crate::projection::linear::{Misfit, WorkImages, WorkVolume, vector_name};
 use crate::projection::{Method, Operator};
 use ndarray::Array3;
@@ -25,6 +27,28 @@ pub(super) struct OnCpu {
     /// With momentum: the point the gradient is taken at, and the gradient; a plain step takes it as it is made.
     ahead: Option<Ahead>,
     residual: WorkImages,
+    kernel: Option<Kernel>,
+    /// Places of the pixels that are not numbers: what is projected there is as good as measured.
+    masked: Vec<usize>,
+}
+
+/// The volume that is seen is the one that is iterated, smoothed.
+struct Kernel {
+    sigma_vox: f64,
+    blur: ImageBlur,
+}
+
+impl Kernel {
+    fn new(sigma_vox: f64, projector: &Operator, image: [usize; 2]) -> Self {
+        // The projector widens every voxel a little by itself.
+        let sigma = projector
+            .interpolation_variance()
+            .map(|own| (sigma_vox * sigma_vox - own).max(0.0).sqrt());
+        Self {
+            sigma_vox,
+            blur: ImageBlur::new(sigma, image),
+        }
+    }
 }
 
 struct Ahead {
@@ -74,8 +98,12 @@ impl OnCpu {
             || projector.new_volume(),
             |start| projector.load_volume(&start.data),
         );
+        let (measured, masked) = measured(series, &projector);
+        let sigma_vox = params.kernel().zip(series.pixel_size).map(|(k, p)| k / p);
         Self {
-            measured: projector.load_images(&series.images.view()),
+            measured,
+            masked,
+            kernel: sigma_vox.map(|sigma| Kernel::new(sigma, &projector, series.image_size())),
             fitted: fitted.to_vec(),
             support: support.map(|support| inside(&projector.load_volume(&support.data))),
             positivity: !params.no_positivity,
@@ -91,15 +119,42 @@ impl OnCpu {
     }
 }
 
+/// Measured images in working layout, zero where they are no numbers, and those places.
+fn measured(series: &TiltSeries, projector: &Operator) -> (WorkImages, Vec<usize>) {
+    if series.images.iter().all(|value| value.is_finite()) {
+        return (projector.load_images(&series.images.view()), Vec::new());
+    }
+    let known = |v: f32| if v.is_finite() { v } else { 0.0 };
+    let gaps = |v: f32| f32::from(u8::from(!v.is_finite()));
+    let marked = projector.load_images(&series.images.mapv(gaps).view());
+    let places = marked.values().iter().enumerate();
+    let masked = places.filter(|(_, v)| **v > 0.0).map(|(at, _)| at);
+    let masked = masked.collect();
+    let images = series.images.mapv(known);
+    (projector.load_images(&images.view()), masked)
+}
+
 fn inside(support: &WorkVolume) -> Vec<bool> {
     support.values().iter().map(|&v| v > 0.0).collect()
+}
+
+impl OnCpu {
+    /// With a kernel: smooths the residual's images, or applies the transpose.
+    fn smooth(&mut self, transposed: bool) {
+        if let Some(kernel) = &self.kernel {
+            self.projector
+                .blur(&mut self.residual, &kernel.blur, transposed);
+        }
+    }
 }
 
 impl Problem for OnCpu {
     fn curvature(&mut self, monitor: &Monitor) -> Result<f32, Failure> {
         self.projector
             .forward(&self.projector.ones(), &mut self.residual, monitor)?;
+        self.smooth(false);
         self.projector.keep(&mut self.residual, &self.fitted);
+        self.smooth(true);
         let mut curvature = self.projector.new_volume();
         self.projector
             .adjoint(&self.residual, &mut curvature, monitor)?;
@@ -109,9 +164,16 @@ impl Problem for OnCpu {
     fn compare(&mut self, monitor: &Monitor) -> Result<Vec<Misfit>, Failure> {
         let point = self.ahead.as_ref().map_or(&self.volume, |a| &a.point);
         self.projector.forward(point, &mut self.residual, monitor)?;
-        Ok(self
+        self.smooth(false);
+        let residual = self.residual.values_mut();
+        for &place in &self.masked {
+            residual[place] = self.measured.values()[place];
+        }
+        let misfits = self
             .projector
-            .subtract(&mut self.residual, &self.measured, &self.fitted))
+            .subtract(&mut self.residual, &self.measured, &self.fitted);
+        self.smooth(true);
+        Ok(misfits)
     }
 
     fn descend(&mut self, step: f32, monitor: &Monitor) -> Result<(), Failure> {
@@ -193,7 +255,11 @@ impl Problem for OnCpu {
     }
 
     fn volume(&self) -> Result<Array3<f32>, Failure> {
-        Ok(self.projector.store_volume(&self.volume))
+        let data = self.projector.store_volume(&self.volume);
+        Ok(match &self.kernel {
+            Some(kernel) => gaussian_blur(&data, kernel.sigma_vox),
+            None => data,
+        })
     }
 
     fn turn_to(&mut self, series: &TiltSeries) -> Result<(), Failure> {
@@ -216,7 +282,11 @@ impl Problem for OnCpu {
         }
         self.volume = projector.load_volume(&data);
         self.residual = projector.new_images();
-        self.measured = projector.load_images(&series.images.view());
+        (self.measured, self.masked) = measured(series, &projector);
+        self.kernel = self
+            .kernel
+            .as_ref()
+            .map(|kernel| Kernel::new(kernel.sigma_vox, &projector, series.image_size()));
         self.projector = projector;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::on_cpu::OnCpu;
 use super::problem::{Failure, Problem, Retreat};
-use super::{Engine, Projector, ReconstructParams};
+use super::{Engine, NanPixels, Projector, ReconstructParams, Regularization};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
 use crate::projection::gpu::{Gpu, GpuError, Iterations, Setup, Which};
@@ -30,6 +30,12 @@ pub(super) struct OnGpu {
 
 /// Which adapter the parameters allow; why none.
 pub(super) fn adapter_wanted(params: &ReconstructParams) -> Result<Which, &'static str> {
+    if params.engine != Engine::Cpu && params.regularization == Regularization::Kernel {
+        return Err("the GPU engine has no kernel in the loop");
+    }
+    if params.engine != Engine::Cpu && params.nan_pixels == NanPixels::Mask {
+        return Err("the GPU engine masks no pixels");
+    }
     match (params.engine, params.projector) {
         (Engine::Cpu, _) => Err("asked for"),
         (_, Projector::Fourier) => Err("the GPU engine has the linear projector only"),

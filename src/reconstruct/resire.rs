@@ -2,7 +2,7 @@
 
 use super::on_gpu::place;
 use super::problem::{Failure, Problem};
-use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed};
+use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed, Regularization};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
 use crate::projection::gpu::GpuError;
@@ -10,6 +10,9 @@ use crate::projection::linear::Misfit;
 use ndarray::Array3;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Growth of the objective over its lowest value that momentum does not make by itself.
+const DIVERGED: f64 = 2.0;
 
 /// RESIRE as a stepper: the loop stays outside, so pausing, watching and resuming cost nothing.
 pub struct Resire {
@@ -24,6 +27,8 @@ pub struct Resire {
     fitted: Vec<bool>,
     /// Inverse of the largest curvature.
     gain: f32,
+    /// The same before the step was halved.
+    full_gain: f32,
     /// Weight of the momentum.
     momentum: f64,
     last_objective: f64,
@@ -55,6 +60,13 @@ impl Resire {
                 });
             }
         }
+        if params.regularization == Regularization::Kernel && params.kernel_width.is_none() {
+            return Err(ReconstructError::BadParameter {
+                name: "kernel_width",
+                expected: "a width chosen before the iterations".to_owned(),
+                found: "none".to_owned(),
+            });
+        }
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();
@@ -66,6 +78,7 @@ impl Resire {
             totals: totals(&used),
             fitted,
             gain: 0.0,
+            full_gain: 0.0,
             momentum: 1.0,
             last_objective: f64::INFINITY,
             number: 0,
@@ -112,6 +125,7 @@ impl Resire {
         let largest =
             self.on_any_engine(monitor, |this, monitor| this.problem.curvature(monitor))?;
         self.gain = if largest > 0.0 { 1.0 / largest } else { 0.0 };
+        self.full_gain = self.gain;
         Ok(())
     }
 
@@ -192,10 +206,7 @@ impl Resire {
         let misfits = self.problem.compare(monitor)?;
         let (r, objective) = self.judge(&misfits);
         let accelerated = self.params.accelerated;
-        if !accelerated && objective > self.last_objective * 1.000_001 {
-            self.gain *= 0.5;
-            monitor.warn("the objective rose: the step was halved");
-        }
+        self.halve_if_risen(objective, monitor);
         let step = self.gain * self.params.step as f32;
         if accelerated {
             // O'Donoghue & Candès: momentum pointing uphill is dropped.
@@ -208,7 +219,6 @@ impl Resire {
         } else {
             self.problem.descend(step, monitor)?;
         }
-        self.last_objective = objective;
         self.number += 1;
         Ok(Iteration {
             number: self.number,
@@ -218,6 +228,33 @@ impl Resire {
             objective,
             elapsed_secs: self.started.elapsed().as_secs_f64(),
         })
+    }
+
+    /// A step too large makes the objective grow: halves it and goes on from there without momentum.
+    fn halve_if_risen(&mut self, objective: f64, monitor: &Monitor) {
+        // Momentum ripples by itself; only growth is divergence.
+        let bearable = if self.params.accelerated {
+            DIVERGED
+        } else {
+            1.000_001
+        };
+        if objective <= self.last_objective * bearable {
+            self.last_objective = if self.params.accelerated {
+                objective.min(self.last_objective)
+            } else {
+                objective
+            };
+            return;
+        }
+        let before = self.gain * self.full_gain.recip() * self.params.step as f32;
+        self.gain *= 0.5;
+        self.momentum = 1.0;
+        monitor.warn(&format!(
+            "iteration {}: the objective rose from {:.4e} to {objective:.4e}, the step {before:.3} is too large: halved",
+            self.number + 1,
+            self.last_objective,
+        ));
+        self.last_objective = objective;
     }
 
     /// The volume as it is now; where its device was just lost, the last one brought back.
@@ -266,6 +303,10 @@ impl Resire {
             r1: self.mean_r(&r, true).unwrap_or(f64::NAN),
             r_free: self.mean_r(&r, false),
             r1_per_tilt: r,
+            kernel_width: self.params.kernel(),
+            trials: Vec::new(),
+            fsc: None,
+            notes: Vec::new(),
             engine: self.problem.engine(),
             stopped_early,
             seconds: self.started.elapsed().as_secs_f64(),
@@ -281,6 +322,9 @@ impl Resire {
 /// `Σ|b|` of each tilt.
 fn totals(series: &TiltSeries) -> Vec<f64> {
     (0..series.len())
-        .map(|tilt| series.image(tilt).iter().map(|v| f64::from(v.abs())).sum())
+        .map(|tilt| {
+            let known = series.image(tilt).into_iter().filter(|v| v.is_finite());
+            known.map(|v| f64::from(v.abs())).sum()
+        })
         .collect()
 }

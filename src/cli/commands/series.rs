@@ -3,6 +3,7 @@
 use super::{pick, say};
 use crate::cli::args::{Preprocess, Project, Reconstruct, RefineGeometry};
 use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::figures::quality;
 use crate::jobs::{Job, JobOutput, export, geometry, input, measure};
 use serde_json::json;
 use std::sync::Arc;
@@ -73,29 +74,31 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
         "seconds": outcome.seconds,
         "engine": outcome.engine,
         "volume": size,
+        "kernel_width_A": outcome.kernel_width,
+        "trials": outcome.trials,
+        "fsc": outcome.fsc,
+        "notes": outcome.notes,
     });
     let free = outcome
         .r_free
         .map_or(String::new(), |r| format!(", R_free {r:.4}"));
-    runner.print(
-        &result,
-        &[
-            format!(
-                "{} iterations in {:.1} s ({}), R1 {:.4}{free}",
-                outcome.iterations.len(),
-                outcome.seconds,
-                outcome.engine,
-                outcome.r1
-            ),
-            format!(
-                "{} × {} × {} voxels → {}",
-                size[0],
-                size[1],
-                size[2],
-                args.output.display()
-            ),
-        ],
-    );
+    let mut lines = outcome.notes.clone();
+    lines.push(format!(
+        "{} iterations in {:.1} s ({}), R1 {:.4}{free}",
+        outcome.iterations.len(),
+        outcome.seconds,
+        outcome.engine,
+        outcome.r1
+    ));
+    lines.extend(outcome.fsc.as_ref().map(|fsc| quality::fsc_note(fsc)));
+    lines.push(format!(
+        "{} × {} × {} voxels → {}",
+        size[0],
+        size[1],
+        size[2],
+        args.output.display()
+    ));
+    runner.print(&result, &lines);
     Ok(ran.end)
 }
 

@@ -21,6 +21,7 @@ mod plane;
 mod single_axis;
 
 use super::aligned::Aligned;
+use super::blur::{ImageBlur, Pixels};
 use super::layout::{WorkImages, WorkVolume};
 use super::linear::Misfit;
 use super::misfit;
@@ -219,12 +220,19 @@ impl FourierProjector {
     /// Place of a pixel in working layout.
     #[inline]
     fn pixel_at(&self, tilt: usize, x: usize, y: usize) -> usize {
+        let (group, at) = self.pixel_in_part(x, y);
+        (group * self.tilts + tilt) * self.image_len() + at
+    }
+
+    /// Group of a pixel, and its place in that group's part of an image.
+    #[inline]
+    fn pixel_in_part(&self, x: usize, y: usize) -> (usize, usize) {
         match self.geometry {
             Geometry::SingleAxis(_) => {
                 let y = y + self.stored_y().1;
-                (y / 2 * self.tilts + tilt) * self.image_len() + 2 * x + y % 2
+                (y / 2, 2 * x + y % 2)
             }
-            Geometry::General(_) => tilt * self.image_len() + x * self.sizes.image[1] + y,
+            Geometry::General(_) => (0, x * self.sizes.image[1] + y),
         }
     }
 
@@ -380,6 +388,17 @@ impl FourierProjector {
             })
     }
 
+    /// Smooths every image; `transposed`: the transpose of that.
+    pub fn blur(&self, images: &mut WorkImages, blur: &ImageBlur, transposed: bool) {
+        blur.apply(self, images, transposed);
+    }
+
+    /// Variance (px², x and y) by which the projector widens a voxel: none.
+    #[must_use]
+    pub fn interpolation_variance(&self) -> [f64; 2] {
+        [0.0; 2]
+    }
+
     /// Subtracts `measured` from `images` and says how far they were apart, tilt by tilt; then zeroes the tilts that
     /// are not `fitted`.
     pub fn subtract(
@@ -403,6 +422,34 @@ impl FourierProjector {
         match &self.geometry {
             Geometry::SingleAxis(geometry) => geometry.bytes(),
             Geometry::General(general) => general.work_bytes(),
+        }
+    }
+}
+
+impl Pixels for FourierProjector {
+    fn images(&self) -> usize {
+        self.tilts
+    }
+
+    fn image_size(&self) -> [usize; 2] {
+        self.sizes.image
+    }
+
+    fn group(&self) -> usize {
+        self.tilts * self.image_len()
+    }
+
+    fn read(&self, parts: &[&mut [f32]], x: usize, row: &mut [f32]) {
+        for (y, value) in row.iter_mut().enumerate() {
+            let (part, at) = self.pixel_in_part(x, y);
+            *value = parts[part][at];
+        }
+    }
+
+    fn write(&self, parts: &mut [&mut [f32]], x: usize, row: &[f32]) {
+        for (y, value) in row.iter().enumerate() {
+            let (part, at) = self.pixel_in_part(x, y);
+            parts[part][at] = *value;
         }
     }
 }
