@@ -124,7 +124,10 @@ fn ways(widths: &[f64], projectors: &[Projector], denoised: &[bool]) -> Vec<Way>
             };
             let mut way = |name: String, params| {
                 ways.push(Way {
-                    name: format!("{projector:?}, {}{name}", if denoised { "BM3D, " } else { "" }),
+                    name: format!(
+                        "{projector:?}, {}{name}",
+                        if denoised { "BM3D, " } else { "" }
+                    ),
                     params,
                     denoised,
                 });
@@ -168,7 +171,9 @@ fn table(
                 .series
         })
     });
-    println!("| way | kernel (Å) | iterations | R1 | R_free | recall | precision | RMSD (pm) | s |");
+    println!(
+        "| way | kernel (Å) | iterations | R1 | R_free | recall | precision | RMSD (pm) | s |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     let row = |way: &Way| {
         let series = prepared[usize::from(way.denoised)].as_ref();

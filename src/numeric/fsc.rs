@@ -19,6 +19,9 @@ pub const HALF_SET_THRESHOLD: f64 = 0.143;
 /// reflections, and one shell of noise is no end.
 const RUN: usize = 3;
 
+/// Ratio of two volumes' power below which the weaker may be no more than rounding.
+const ROUNDING: f64 = 1e-11;
+
 /// A Fourier shell correlation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fsc {
@@ -50,8 +53,12 @@ pub fn fourier_shell_correlation(a: &Array3<f32>, b: &Array3<f32>, pixel_size: f
     let fsc = shells
         .iter()
         .map(|[ab, aa, bb]| {
-            let scale = (aa * bb).sqrt();
-            if scale > 0.0 { ab / scale } else { 0.0 }
+            // One transform holds both: of an empty volume it leaves the other's rounding.
+            if aa.min(*bb) > ROUNDING * aa.max(*bb) {
+                ab / (aa * bb).sqrt()
+            } else {
+                0.0
+            }
         })
         .collect();
     let mut curve = Fsc {

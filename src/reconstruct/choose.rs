@@ -93,16 +93,13 @@ pub(super) fn choose(
         let mut width = NARROWEST * pixel_size;
         while width <= WIDEST * pixel_size {
             monitor.progress(trials.len(), trials.len() + 3);
-            let next = trial(Some(width))?;
-            trials.push(next);
-            let lowest = trials
-                .iter()
-                .map(|t| t.r_free)
-                .fold(f64::INFINITY, f64::min);
-            if next.r_free > lowest {
+            trials.push(trial(Some(width))?);
+            width *= RATIO;
+            // A kernel hardly wider than the grid may do worse than none where a wider one does better.
+            let r_free: Vec<f64> = trials.iter().map(|t| t.r_free).collect();
+            if watch::lowest_at(&r_free).is_some_and(|lowest| lowest + 2 < trials.len()) {
                 break;
             }
-            width *= RATIO;
         }
     } else {
         trials.push(trial(params.kernel())?);
