@@ -184,26 +184,21 @@ impl Composition {
 }
 
 /// Runs the part for [`super::analyze`]: columns `depth` (Å) and `cn_unlike`.
-pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
+pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) {
     if !work.wanted.has("core-shell") {
         return;
     }
     let started = Instant::now();
     // Only who asks for it by name is told that one species has no core.
     let asked = work.wanted.0.is_some();
-    let cutoff = work.out.cutoff;
-    let kept = work.kept.as_mut().and_then(|kept| {
-        let old = &kept.params;
-        let same = old.layer == params.layer && old.interface_sigma == params.interface_sigma;
-        kept.core_shell
-            .take()
-            .filter(|_| same && kept.cutoff == cutoff)
-    });
+    let kept = work
+        .same(|p| (p.layer, p.interface_sigma))
+        .and_then(|before| before.core_shell.clone());
     let out = &mut work.out;
     let found = kept.map_or_else(
         || {
             let mesh = out.space.as_ref().map(|s| (&s.mesh, &s.circumradius[..]));
-            core_shell(&out.atoms, cutoff, work.spacing, mesh, params)
+            core_shell(&out.atoms, out.cutoff, work.spacing, mesh, params)
         },
         Ok,
     );
@@ -539,7 +534,7 @@ pub(super) fn half_surface(
     });
     // Cells of half the reach: fewer atoms are looked at in vain.
     let lists = [0, 1].map(|k| CellList::new(&species[k], 1.5 * sigma));
-    let weight = |list: &CellList<'_>, at: Point| {
+    let weight = |list: &CellList, at: Point| {
         let mut sum = 0.0;
         list.for_each_within(at, 3.0 * sigma, |_, d2| {
             sum += (-0.5 * d2 / (sigma * sigma)).exp();

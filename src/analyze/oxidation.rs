@@ -1,16 +1,18 @@
-//! Space between the atoms: atomic density ρ_N, degree of oxidation, voids, all from one tessellation.
+//! Space between the atoms: atomic density ρ_N and degree of oxidation, from one tessellation.
 //!
 //! - Region: Delaunay tetrahedra with circumradius ≤ α (the neighbour cutoff) and the cavities they enclose; the literal
 //!   alpha shape would lose the middle of every pore.
 //! - ρ_N = 1/V of the Voronoi cell; atoms on the region's boundary are surface atoms and have none.
 //! - Degree of oxidation: of the tetrahedra at an atom that are inside the region and not too distorted
 //!   (δ = e_max/e_mean − 1), the share with a volume above the threshold; each such tetrahedron holds one O (inferred).
-//! - Voids: tetrahedra of the region with a circumradius above the void radius, joined over shared facets.
+//! - Threshold sweep: the mean degree while the volume threshold moves, at the distortion limit and 10 % on either side of it;
+//!   its band is the range over both thresholds ±10 %.
 
 use super::AnalyzeParams;
 use crate::model::geometry::distance;
 use crate::numeric::neighbors::CellList;
 use crate::numeric::tessellation::{Delaunay, circumsphere, delaunay, volume, voronoi_volumes};
+use crate::numeric::voronoi::Faces;
 use rayon::prelude::*;
 
 /// The tessellation and what does not change when a threshold moves.
@@ -26,6 +28,35 @@ pub struct Space {
     pub distortion: Vec<f64>,
     /// Volume of each atom's Voronoi cell, Å³.
     pub cell: Vec<f64>,
+    /// The faces of the Voronoi cells.
+    pub faces: Faces,
+}
+
+/// The part of space that is the particle, for one α.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Region {
+    /// α, Å.
+    pub alpha: f64,
+    /// Which tetrahedra are inside.
+    pub inside: Vec<bool>,
+    /// Which atoms lie on its boundary, or outside it.
+    pub surface: Vec<bool>,
+    /// Å³.
+    pub volume: f64,
+}
+
+impl Region {
+    /// The region of `space` for this α and number of atoms.
+    #[must_use]
+    pub fn new(space: &Space, alpha: f64, atoms: usize) -> Self {
+        let inside = space.region(alpha);
+        Self {
+            alpha,
+            surface: space.surface(&inside, atoms),
+            volume: region_volume(space, &inside),
+            inside,
+        }
+    }
 }
 
 impl Space {
@@ -48,6 +79,7 @@ impl Space {
             .collect();
         Some(Self {
             cell: voronoi_volumes(positions, &mesh),
+            faces: Faces::new(positions, &mesh),
             circumradius: measured.iter().map(|m| m.0).collect(),
             volume: measured.iter().map(|m| m.1).collect(),
             distortion: measured.iter().map(|m| m.2).collect(),
@@ -111,14 +143,25 @@ impl Space {
     }
 }
 
-/// Per atom the degree of oxidation (NaN where no tetrahedron counts), and the inferred O positions.
+/// Which tetrahedra are filled.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Oxidation {
+    /// Of each atom the filled share of its tetrahedra; NaN where none counts.
+    pub degree: Vec<f64>,
+    /// Of each atom the number of them.
+    pub filled: Vec<u32>,
+    /// Centres of the filled tetrahedra: the inferred O atoms, Å.
+    pub oxygen: Vec<[f64; 3]>,
+}
+
+/// Degree of oxidation and inferred O atoms.
 #[must_use]
 pub fn oxidation(
     space: &Space,
     region: &[bool],
     positions: &[[f64; 3]],
     params: &AnalyzeParams,
-) -> (Vec<f64>, Vec<[f64; 3]>) {
+) -> Oxidation {
     let mut kept = vec![0u32; positions.len()];
     let mut filled = vec![0u32; positions.len()];
     let mut oxygen = Vec::new();
@@ -151,7 +194,122 @@ pub fn oxidation(
             }
         })
         .collect();
-    (degree, oxygen)
+    Oxidation {
+        degree,
+        filled,
+        oxygen,
+    }
+}
+
+/// The mean degree of oxidation against its thresholds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sweep {
+    /// Volume thresholds, Å³.
+    pub volumes: Vec<f64>,
+    /// Limits of the distortion; the second is the one in use.
+    pub distortions: [f64; 3],
+    /// Name of a phase (`all` first), and the mean over its inner atoms for each limit and volume threshold.
+    pub means: Vec<(String, [Vec<f64>; 3])>,
+}
+
+/// Thresholds of a sweep as parts of the one in use.
+const PARTS: std::ops::RangeInclusive<i32> = 20..=60;
+/// How far the band of a sweep reaches to either side.
+const BAND: f64 = 0.1;
+
+impl Sweep {
+    /// Sweeps over the atoms of each group (name, and whether an atom belongs to it).
+    #[must_use]
+    pub fn new(
+        space: &Space,
+        region: &[bool],
+        groups: &[(String, Vec<bool>)],
+        params: &AnalyzeParams,
+    ) -> Self {
+        let volumes: Vec<f64> = PARTS
+            .map(|k| f64::from(k) / 40.0 * params.oxygen_volume)
+            .collect();
+        let distortions = [1.0 - BAND, 1.0, 1.0 + BAND].map(|f| f * params.max_distortion);
+        let each: Vec<Vec<Vec<f64>>> = distortions
+            .par_iter()
+            .map(|limit| sweep_at(space, region, groups, [*limit, params.sliver_volume], &volumes))
+            .collect();
+        let means = groups
+            .iter()
+            .enumerate()
+            .map(|(g, (name, _))| (name.clone(), [0, 1, 2].map(|d| each[d][g].clone())))
+            .collect();
+        Self {
+            volumes,
+            distortions,
+            means,
+        }
+    }
+
+    /// Lowest and highest mean of a group over both thresholds ±10 %.
+    #[must_use]
+    pub fn band(&self, group: &str) -> Option<[f64; 2]> {
+        let (_, means) = self.means.iter().find(|(name, _)| name == group)?;
+        let middle = self.volumes.get(self.volumes.len() / 2)?;
+        let near = |v: f64| (v / middle - 1.0).abs() < BAND + 1e-9;
+        let all = means.iter().flat_map(|line| self.volumes.iter().zip(line));
+        let band = all
+            .filter(|(v, mean)| near(**v) && mean.is_finite())
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |band, (_, mean)| {
+                [band[0].min(*mean), band[1].max(*mean)]
+            });
+        (band[0] <= band[1]).then_some(band)
+    }
+}
+
+/// Mean degree of each group at each volume threshold. Every tetrahedron adds the same to the mean whatever the threshold, so
+/// one pass sums what lies above each.
+fn sweep_at(
+    space: &Space,
+    region: &[bool],
+    groups: &[(String, Vec<bool>)],
+    [distortion, sliver]: [f64; 2],
+    volumes: &[f64],
+) -> Vec<Vec<f64>> {
+    let atoms = groups.first().map_or(0, |(_, chosen)| chosen.len());
+    let counts = |tet: usize| {
+        region[tet] && space.distortion[tet] <= distortion && space.volume[tet] > sliver
+    };
+    let mut kept = vec![0u32; atoms];
+    for (tet, v) in space.mesh.tetrahedra.iter().enumerate() {
+        if counts(tet) {
+            v.iter().for_each(|&i| kept[i as usize] += 1);
+        }
+    }
+    let mut sums = vec![vec![0.0; volumes.len() + 1]; groups.len()];
+    for (tet, v) in space.mesh.tetrahedra.iter().enumerate() {
+        if !counts(tet) {
+            continue;
+        }
+        // Thresholds that the volume exceeds.
+        let above = volumes.partition_point(|t| *t < space.volume[tet]);
+        for ((_, chosen), sums) in groups.iter().zip(&mut sums) {
+            let corners = v.iter().map(|&i| i as usize).filter(|&i| chosen[i]);
+            sums[above] += corners.map(|i| 1.0 / f64::from(kept[i])).sum::<f64>();
+        }
+    }
+    groups
+        .iter()
+        .zip(sums)
+        .map(|((_, chosen), sums)| {
+            let n = (0..atoms).filter(|&i| chosen[i] && kept[i] > 0).count();
+            let mut total = 0.0;
+            let mut line: Vec<f64> = (0..volumes.len())
+                .rev()
+                .map(|k| {
+                    total += sums[k + 1];
+                    total / n as f64
+                })
+                .collect();
+            line.reverse();
+            line
+        })
+        .collect()
 }
 
 /// Gaussian mean of a quantity round every atom (NaN values left out), σ in Å.
@@ -177,74 +335,6 @@ pub fn smoothed(positions: &[[f64; 3]], values: &[f64], sigma: f64) -> Vec<f64> 
         .collect()
 }
 
-/// One connected void.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Void {
-    /// Å³.
-    pub volume: f64,
-    /// Mean of its tetrahedra's centres weighted by volume, Å.
-    pub center: [f64; 3],
-    /// Whether it touches the region's boundary: roughness of the surface, not a void.
-    pub at_surface: bool,
-}
-
-/// From which volume (Å³) a void is a vacancy, a nano-pore, a large pore (Zr).
-pub const VOID_CLASSES: [f64; 3] = [45.0, 125.0, 4500.0];
-
-/// Voids of the region, largest first.
-#[must_use]
-pub fn voids(
-    space: &Space,
-    region: &[bool],
-    positions: &[[f64; 3]],
-    void_radius: f64,
-) -> Vec<Void> {
-    let is_void = |tet: usize| region[tet] && space.circumradius[tet] > void_radius;
-    let mut seen = vec![false; region.len()];
-    let mut found = Vec::new();
-    for start in 0..region.len() {
-        if seen[start] || !is_void(start) {
-            continue;
-        }
-        seen[start] = true;
-        let mut todo = vec![start];
-        let mut void = Void {
-            volume: 0.0,
-            center: [0.0; 3],
-            at_surface: false,
-        };
-        while let Some(tet) = todo.pop() {
-            let part = space.volume[tet];
-            void.volume += part;
-            for axis in 0..3 {
-                let middle: f64 = space.mesh.tetrahedra[tet]
-                    .iter()
-                    .map(|&i| positions[i as usize][axis])
-                    .sum::<f64>()
-                    / 4.0;
-                void.center[axis] += part * middle;
-            }
-            for next in space.mesh.neighbors[tet] {
-                match next.map(|n| n as usize) {
-                    Some(next) if region[next] => {
-                        if is_void(next) && !seen[next] {
-                            seen[next] = true;
-                            todo.push(next);
-                        }
-                    }
-                    _ => void.at_surface = true,
-                }
-            }
-        }
-        if void.volume > 0.0 {
-            void.center = void.center.map(|c| c / void.volume);
-        }
-        found.push(void);
-    }
-    found.sort_by(|a, b| b.volume.total_cmp(&a.volume));
-    found
-}
-
 /// Volume of the region, Å³.
 #[must_use]
 pub fn region_volume(space: &Space, region: &[bool]) -> f64 {
@@ -258,11 +348,11 @@ pub fn region_volume(space: &Space, region: &[bool]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A ball of fcc with cell edge `a`, a little jittered so that nothing is degenerate.
-    fn fcc_ball(a: f64, radius: f64) -> Vec<[f64; 3]> {
+    pub(in crate::analyze) fn fcc_ball(a: f64, radius: f64) -> Vec<[f64; 3]> {
         let n = (2.0 * radius / a).ceil() as i32;
         let mut points = Vec::new();
         for i in -n..=n {
@@ -286,7 +376,8 @@ mod tests {
             let space = Space::new(&points).unwrap();
             let region = space.region(4.5);
             let surface = space.surface(&region, points.len());
-            let (degree, oxygen) = oxidation(&space, &region, &points, &AnalyzeParams::default());
+            let Oxidation { degree, oxygen, .. } =
+                oxidation(&space, &region, &points, &AnalyzeParams::default());
             let inner: Vec<usize> = (0..points.len())
                 .filter(|&i| !surface[i] && points[i].iter().map(|v| v * v).sum::<f64>() < 81.0)
                 .collect();
@@ -305,23 +396,27 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_atom_of_zirconia_is_a_vacancy_of_its_known_volume() {
-        let mut points = fcc_ball(5.09, 16.0);
-        let center = points
-            .iter()
-            .position(|p| p.iter().all(|v| v.abs() < 0.1))
-            .unwrap();
-        points.remove(center);
-        let space = Space::new(&points).unwrap();
-        let region = space.region(4.5);
-        let found = voids(&space, &region, &points, 3.19);
-        let inner: Vec<&Void> = found.iter().filter(|v| !v.at_surface).collect();
-        assert_eq!(inner.len(), 1, "{found:?}");
-        assert!(
-            (inner[0].volume - 109.89).abs() < 0.5,
-            "{}",
-            inner[0].volume
-        );
-        assert!(inner[0].center.iter().all(|c| c.abs() < 0.1));
+    fn a_sweep_passes_through_the_degree_in_use() {
+        // Between metal and oxide, so that the degree is neither 0 nor 1.
+        let points = fcc_ball(4.82, 14.0);
+        let jittered: Vec<[f64; 3]> = points.iter().map(|p| p.map(|x| x + 300.0 * (x * 1e3).fract().abs() * 1e-3)).collect();
+        let params = AnalyzeParams::default();
+        let space = Space::new(&jittered).unwrap();
+        let region = Region::new(&space, 4.5, points.len());
+        let inner: Vec<bool> = region.surface.iter().map(|s| !s).collect();
+        let sweep = Sweep::new(&space, &region.inside, &[("all".to_owned(), inner.clone())], &params);
+        let middle = sweep.volumes.len() / 2;
+        assert!((sweep.volumes[middle] - params.oxygen_volume).abs() < 1e-12);
+        let degree = oxidation(&space, &region.inside, &jittered, &params).degree;
+        let known: Vec<f64> = (0..points.len())
+            .filter(|&i| inner[i] && degree[i].is_finite())
+            .map(|i| degree[i])
+            .collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let line = &sweep.means[0].1[1];
+        assert!((line[middle] - mean).abs() < 1e-12, "{} {mean}", line[middle]);
+        assert!(line.windows(2).all(|w| w[0] >= w[1]) && line[0] > line[line.len() - 1]);
+        let [low, high] = sweep.band("all").unwrap();
+        assert!(low <= mean && mean <= high && low < high, "{low} {mean} {high}");
     }
 }

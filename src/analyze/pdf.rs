@@ -18,6 +18,52 @@ pub struct Sampling {
     pub smoothing: f64,
 }
 
+/// Pairs counted and divided by what a uniform density would give, before any smoothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counted {
+    /// Largest distance and bin width, Å.
+    pub sampling: [f64; 2],
+    /// g(r) of all pairs.
+    pub total: Vec<f64>,
+    /// g(r) of every pair of classes, when there are several.
+    pub partial: Vec<(String, Vec<f64>)>,
+    /// Mean density of the region, Å⁻³.
+    pub density: f64,
+}
+
+impl Counted {
+    /// Bin centres, Å.
+    #[must_use]
+    pub fn r(&self) -> Vec<f64> {
+        let bin = self.sampling[1];
+        (0..self.total.len())
+            .map(|k| (k as f64 + 0.5) * bin)
+            .collect()
+    }
+
+    /// The function smoothed by a Gaussian of `smoothing` Å, with its peaks and first valley.
+    #[must_use]
+    pub fn smoothed(&self, smoothing: f64) -> Pdf {
+        let sigma = smoothing / self.sampling[1];
+        let r = self.r();
+        let g = smooth(&self.total, sigma);
+        let partial = self
+            .partial
+            .iter()
+            .map(|(name, g)| (name.clone(), smooth(g, sigma)))
+            .collect();
+        let peaks = find_peaks(&r, &g);
+        let first_valley = find_valley(&r, &g, &peaks);
+        Pdf {
+            r,
+            g,
+            partial,
+            peaks,
+            first_valley,
+        }
+    }
+}
+
 /// The function of all atoms, and of every pair of classes when there are several.
 ///
 /// `spacing` is a typical nearest-neighbour distance (Å); `classes` gives each atom's class and the classes' names.
@@ -28,41 +74,44 @@ pub fn pair_distribution(
     spacing: f64,
     classes: Option<(&[usize], &[String])>,
 ) -> Pdf {
+    counted(positions, sampling, spacing, classes).smoothed(sampling.smoothing)
+}
+
+/// Counts the pairs for [`pair_distribution`].
+#[must_use]
+pub fn counted(
+    positions: &[[f64; 3]],
+    sampling: &Sampling,
+    spacing: f64,
+    classes: Option<(&[usize], &[String])>,
+) -> Counted {
     let bins = (sampling.range / sampling.bin).ceil().max(1.0) as usize;
     let names = classes.map_or(&[] as &[String], |(_, names)| names);
     let kinds = names.len().max(1);
     let counts = count_pairs(positions, sampling, bins, kinds, classes.map(|(of, _)| of));
     let shape = Shape::of(positions, spacing);
     let share = shape.share_within(sampling.range);
-    let r: Vec<f64> = (0..bins)
-        .map(|bin| (bin as f64 + 0.5) * sampling.bin)
-        .collect();
     let uniform: Vec<f64> = (0..bins)
         .map(|bin| {
             let (low, high) = (bin as f64 * sampling.bin, (bin + 1) as f64 * sampling.bin);
             let shell = 4.0 / 3.0 * std::f64::consts::PI * (high.powi(3) - low.powi(3));
-            shell * share(r[bin]) / shape.volume
+            shell * share(0.5 * (low + high)) / shape.volume
         })
         .collect();
     let n = positions.len() as f64;
     let normalized = |bins: &[u64], pairs: f64| -> Vec<f64> {
-        let raw: Vec<f64> = bins
-            .iter()
-            .zip(&uniform)
-            .map(|(&count, &expected)| {
-                if pairs * expected > 0.0 {
-                    count as f64 / (pairs * expected)
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        smooth(&raw, sampling.smoothing / sampling.bin)
+        let ratio = |(&count, &expected): (&u64, &f64)| {
+            if pairs * expected > 0.0 {
+                count as f64 / (pairs * expected)
+            } else {
+                0.0
+            }
+        };
+        bins.iter().zip(&uniform).map(ratio).collect()
     };
     let total: Vec<u64> = (0..bins)
         .map(|bin| counts.iter().map(|c| c[bin]).sum())
         .collect();
-    let g = normalized(&total, 0.5 * n * n);
     let mut partial = Vec::new();
     if let Some((of, names)) = classes.filter(|(_, names)| names.len() > 1) {
         let size: Vec<f64> = (0..kinds)
@@ -82,14 +131,11 @@ pub fn pair_distribution(
             }
         }
     }
-    let peaks = find_peaks(&r, &g);
-    let first_valley = find_valley(&r, &g, &peaks);
-    Pdf {
-        r,
-        g,
+    Counted {
+        sampling: [sampling.range, sampling.bin],
+        total: normalized(&total, 0.5 * n * n),
         partial,
-        peaks,
-        first_valley,
+        density: n / shape.volume.max(f64::MIN_POSITIVE),
     }
 }
 
@@ -101,26 +147,22 @@ fn count_pairs(
     kinds: usize,
     of: Option<&[usize]>,
 ) -> Vec<Vec<u64>> {
-    let list = CellList::new(positions, sampling.range.min(8.0));
+    // Small cells fit the sphere better, large ones need fewer rows: about a quarter of the range is best.
+    let list = CellList::new(positions, (0.25 * sampling.range).clamp(2.0, 8.0));
     let empty = || vec![vec![0u64; bins]; kinds * kinds];
-    positions
-        .par_chunks(256)
-        .enumerate()
-        .map(|(chunk, points)| {
-            let mut counts = empty();
-            for (offset, &point) in points.iter().enumerate() {
-                let own = 256 * chunk + offset;
-                list.for_each_within(point, sampling.range, |index, d2| {
-                    if index > own {
-                        let bin = ((d2.sqrt() / sampling.bin) as usize).min(bins - 1);
-                        let class = of.map_or(0, |of| {
-                            let (a, b) = (of[own], of[index]);
-                            a.min(b) * kinds + a.max(b)
-                        });
-                        counts[class][bin] += 1;
-                    }
+    const CHUNK: usize = 256;
+    (0..positions.len().div_ceil(CHUNK))
+        .into_par_iter()
+        .fold(empty, |mut counts, chunk| {
+            let slots = CHUNK * chunk..(CHUNK * (chunk + 1)).min(positions.len());
+            list.for_each_pair(slots, sampling.range, |own, other, d2| {
+                let bin = ((d2.sqrt() / sampling.bin) as usize).min(bins - 1);
+                let class = of.map_or(0, |of| {
+                    let (a, b) = (of[own], of[other]);
+                    a.min(b) * kinds + a.max(b)
                 });
-            }
+                counts[class][bin] += 1;
+            });
             counts
         })
         .reduce(empty, |mut a, b| {
@@ -135,6 +177,8 @@ fn count_pairs(
 struct Shape {
     low: [f64; 3],
     step: f64,
+    /// One over the step.
+    per: f64,
     size: [usize; 3],
     inside: Vec<bool>,
     volume: f64,
@@ -158,6 +202,7 @@ impl Shape {
         let mut shape = Self {
             low,
             step,
+            per: 1.0 / step,
             size,
             inside: vec![false; size.iter().product()],
             volume: 0.0,
@@ -245,20 +290,27 @@ impl Shape {
     }
 
     fn contains(&self, point: [f64; 3]) -> bool {
-        let cell = std::array::from_fn(|axis| {
-            ((point[axis] - self.low[axis]) / self.step).floor() as isize
-        });
-        self.flat(cell).is_some_and(|at| self.inside[at])
+        let mut at = 0;
+        for axis in 0..3 {
+            let place = (point[axis] - self.low[axis]) * self.per;
+            // The cast rounds down what is not negative.
+            if place < 0.0 || place >= self.size[axis] as f64 {
+                return false;
+            }
+            at = at * self.size[axis] + place as usize;
+        }
+        self.inside[at]
     }
 
     /// The share f(r), by a fixed set of points and directions.
     fn share_within(&self, range: f64) -> impl Fn(f64) -> f64 + use<> {
         const KNOTS: usize = 48;
         const DIRECTIONS: usize = 64;
+        const ORIGINS: usize = 3000;
         let cells: Vec<usize> = (0..self.inside.len())
             .filter(|&at| self.inside[at])
             .collect();
-        let stride = (cells.len() / 3000).max(1);
+        let stride = cells.len().div_ceil(ORIGINS).max(1);
         let golden = std::f64::consts::PI * (3.0 - 5f64.sqrt());
         let origins: Vec<[f64; 3]> = cells
             .iter()
@@ -269,23 +321,24 @@ impl Shape {
                 std::array::from_fn(|axis| self.low[axis] + (cell[axis] as f64 + 0.5) * self.step)
             })
             .collect();
+        let directions: Vec<[f64; 3]> = (0..DIRECTIONS)
+            .map(|k| {
+                let z = 1.0 - (2 * k + 1) as f64 / DIRECTIONS as f64;
+                let (sin, cos) = (golden * k as f64).sin_cos();
+                let s = (1.0 - z * z).sqrt();
+                [s * cos, s * sin, z]
+            })
+            .collect();
         let table: Vec<f64> = (0..=KNOTS)
             .into_par_iter()
             .map(|knot| {
                 let r = range * knot as f64 / KNOTS as f64;
                 let mut inside = 0usize;
                 for origin in &origins {
-                    for k in 0..DIRECTIONS {
-                        let z = 1.0 - (2 * k + 1) as f64 / DIRECTIONS as f64;
-                        let (sin, cos) = (golden * k as f64).sin_cos();
-                        let s = (1.0 - z * z).sqrt();
-                        let to = [
-                            origin[0] + r * s * cos,
-                            origin[1] + r * s * sin,
-                            origin[2] + r * z,
-                        ];
-                        inside += usize::from(self.contains(to));
-                    }
+                    let to = |d: &&[f64; 3]| -> bool {
+                        self.contains(std::array::from_fn(|k| origin[k] + r * d[k]))
+                    };
+                    inside += directions.iter().filter(to).count();
                 }
                 inside as f64 / (origins.len() * DIRECTIONS).max(1) as f64
             })
@@ -320,7 +373,7 @@ fn smooth(values: &[f64], sigma_bins: f64) -> Vec<f64> {
 }
 
 /// Local maxima that stand out from the valleys beside them, placed by a parabola.
-fn find_peaks(r: &[f64], g: &[f64]) -> Vec<f64> {
+pub(super) fn find_peaks(r: &[f64], g: &[f64]) -> Vec<f64> {
     const PROMINENCE: f64 = 0.04;
     let mut peaks = Vec::new();
     let highest = g.iter().copied().fold(0.0, f64::max);

@@ -27,12 +27,14 @@ use std::time::Instant;
 type Point = [f64; 3];
 
 /// Columns that are profiled when they are there.
-pub const COLUMNS: [&str; 9] = [
+pub const COLUMNS: [&str; 11] = [
     "rho_n",
     "oxidation",
     "boo",
     "cn",
     "bond_length_A",
+    "cn_voronoi",
+    "bond_voronoi_A",
     "cn_unlike",
     "strain_xx",
     "strain_volumetric",
@@ -307,23 +309,23 @@ pub fn distances(out: &Analyzed, region: &[bool], spacing: f64) -> Vec<Distances
 }
 
 /// Runs the part for [`super::analyze`]: columns `surface_distance` and `core_distance` (Å), and all profiles.
-pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
+pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) {
     if !work.wanted.has("profiles") {
         return;
     }
-    let Some(region) = work.region.clone() else {
+    let Some(region) = work.out.region.clone() else {
         return;
     };
     let started = Instant::now();
     let width = params.profile_bin.unwrap_or(0.5 * work.spacing);
+    let kept = work
+        .same(|p| p.interface_sigma)
+        .filter(|b| b.atoms.column("phase") == work.out.atoms.column("phase"))
+        .map(|b| b.distances.clone());
     let out = &mut work.out;
-    // The phases of an analysis are kept when it is repeated, so its surfaces change with these two only.
-    let kept = work.kept.take().filter(|kept| {
-        kept.cutoff == out.cutoff && kept.params.interface_sigma == params.interface_sigma
-    });
     out.distances = match kept {
-        Some(kept) if !kept.distances.is_empty() => kept.distances,
-        _ => distances(out, &region, work.spacing),
+        Some(kept) if !kept.is_empty() => kept,
+        _ => distances(out, &region.inside, work.spacing),
     };
     out.profiles = profiles(out, width);
     for found in &out.distances {

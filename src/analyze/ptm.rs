@@ -226,7 +226,7 @@ struct Scratch {
 
 struct Near<'a> {
     positions: &'a [[f64; 3]],
-    list: CellList<'a>,
+    list: CellList,
     radius: f64,
 }
 

@@ -67,24 +67,34 @@ pub struct Strain {
     pub local: Vec<[f64; 6]>,
 }
 
-/// Runs the part for [`super::analyze`]: columns `strain_xx` … `strain_yz`, `strain_volumetric`, `displacement_x` … `_z` (Å)
-/// and `lattice` (number of the lattice, NaN without).
-pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
-    if !work.wanted.has("strain") {
-        return;
-    }
+/// The strain of the analysis before, if nothing it depends on has changed: the grains come into it.
+pub(super) fn kept(work: &Work<'_>) -> Option<Strain> {
+    let grains = |p: &AnalyzeParams| {
+        let structures = p.ptm_structures.clone();
+        (p.ptm_rmsd, structures, p.grain_misorientation_deg)
+    };
+    let same = work.same(|p| (p.strain_sigma, p.strain_lattice, grains(p)));
+    same.and_then(|before| before.strain.clone())
+}
+
+/// The strain, known already or found anew, and the seconds it took.
+pub(super) fn timed(
+    positions: &[Point],
+    cutoff: f64,
+    given: Option<&[f64]>,
+    params: &AnalyzeParams,
+    kept: Option<Strain>,
+) -> (Strain, f64) {
     let started = Instant::now();
-    let cutoff = work.out.cutoff;
+    let (constant, sigma) = (params.strain_lattice, params.strain_sigma);
+    let found = kept.unwrap_or_else(|| strain(positions, cutoff, given, constant, sigma));
+    (found, started.elapsed().as_secs_f64())
+}
+
+/// Puts the strain into the outcome of [`super::analyze`]: columns `strain_xx` … `strain_yz`, `strain_volumetric`,
+/// `displacement_x` … `_z` (Å) and `lattice` (number of the lattice, NaN without).
+pub(super) fn part(work: &mut Work<'_>, found: Strain, seconds: f64) {
     let atoms = &mut work.out.atoms;
-    let given = atoms.column("grain");
-    let kept = work.kept.as_mut().and_then(|kept| {
-        let same = kept.cutoff == cutoff && same_parameters(&kept.params, params);
-        kept.strain.take().filter(|_| same)
-    });
-    let found = kept.unwrap_or_else(|| {
-        let (constant, sigma) = (params.strain_lattice, params.strain_sigma);
-        strain(&atoms.positions, cutoff, given, constant, sigma)
-    });
     if found.lattices.is_empty() {
         let text = "strain: no grain of at least 40 atoms on an fcc, hcp or bcc lattice";
         work.out.notes.push(text.to_owned());
@@ -103,16 +113,7 @@ pub(super) fn part(work: &mut Work, params: &AnalyzeParams) {
         atoms.set_column("lattice", "", found.lattice_of.iter().map(number).collect());
         work.out.strain = Some(found);
     }
-    work.time("strain", started);
-}
-
-/// Whether two sets of parameters give the same strain of the same atoms: the grains come into it.
-fn same_parameters(a: &AnalyzeParams, b: &AnalyzeParams) -> bool {
-    a.strain_sigma == b.strain_sigma
-        && a.strain_lattice == b.strain_lattice
-        && a.ptm_rmsd == b.ptm_rmsd
-        && a.ptm_structures == b.ptm_structures
-        && a.grain_misorientation_deg == b.grain_misorientation_deg
+    work.out.seconds.push(("strain".to_owned(), seconds));
 }
 
 /// Finds the lattices and the strain. `cutoff` is the neighbour cutoff, Å; `given` are grain numbers to respect

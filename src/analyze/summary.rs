@@ -1,11 +1,9 @@
 //! The numbers of an analysis as JSON, with the keys promised to scripts. Parts that were not computed are absent.
 
 use super::ptm::{self, Structure};
-use super::{AnalyzeParams, Analyzed, oxidation};
-use crate::model::geometry::distance;
-use crate::numeric::neighbors::neighbors_within;
+use super::{AnalyzeParams, Analyzed, Pdf, voids::VOID_CLASSES};
+use crate::model::elements::{GRAM_PER_CM3, weight};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// Mean, standard deviation and number of finite values.
 fn statistics(values: impl Iterator<Item = f64>) -> (f64, f64, usize) {
@@ -22,7 +20,7 @@ pub(super) fn moments(values: impl Iterator<Item = f64>) -> Value {
     json!({ "mean": mean, "sd": sd, "n": n })
 }
 
-fn phase_name(phase: f64) -> String {
+pub(super) fn phase_name(phase: f64) -> String {
     match phase as i64 {
         0 => "core".to_owned(),
         1 => "crystalline_oxide".to_owned(),
@@ -67,22 +65,21 @@ fn by_phase(out: &Analyzed, column: &str, surface: Option<&[bool]>) -> Option<Va
 }
 
 /// The JSON of `aetlas analyze`.
-pub fn summary(
-    out: &Analyzed,
-    params: &AnalyzeParams,
-    region: &Option<Vec<bool>>,
-    surface: Option<&[bool]>,
-) -> Value {
+pub fn summary(out: &Analyzed, params: &AnalyzeParams) -> Value {
+    let surface = out.region.as_ref().map(|region| &region.surface[..]);
     let mut json = Map::new();
     json.insert("n_atoms".into(), json!(out.atoms.len()));
     json.insert("species".into(), json!(out.atoms.species_counts()));
     json.insert("cutoff_A".into(), json!(out.cutoff));
     if let Some(pdf) = &out.pdf {
+        json.insert("pdf".into(), pair_function(out, pdf));
+    }
+    if let Some(found) = &out.structure_factor {
         json.insert(
-            "pdf".into(),
+            "structure_factor".into(),
             json!({
-                "r_A": pdf.r, "g": pdf.g, "peaks_A": pdf.peaks, "first_valley_A": pdf.first_valley,
-                "partial": pdf.partial.iter().map(|(name, g)| (name.clone(), json!(g))).collect::<Map<_, _>>(),
+                "q_per_A": found.q, "s": found.s, "peaks_per_A": found.peaks, "range_A": found.range,
+                "definition": "number-number, from the unsmoothed g(r) with a Lorch window",
             }),
         );
     }
@@ -117,22 +114,38 @@ pub fn summary(
         }
         let mean = statistics(cn.iter().copied()).0;
         json.insert("cn".into(), json!({ "mean": mean, "histogram": histogram }));
-        json.insert("bond_length_A".into(), bond_lengths(out));
+        if let Some(lengths) = &out.bond_lengths {
+            json.insert("bond_length_A".into(), lengths.json());
+        }
+        if let Some(Value::Object(by)) = by_phase(out, "bond_length_A", None) {
+            // Of every atom the mean of its own bonds, then over the atoms.
+            json["bond_length_A"]["by_phase"] = json!(by);
+        }
+        if let Some(by) = by_phase(out, "cn", None) {
+            json["cn"]["by_phase"] = by;
+        }
     }
     if let Some(rho) = by_phase(out, "rho_n", surface) {
         json.insert("rho_n".into(), rho);
+        if let Some(density) = mass_density(out) {
+            json.insert("density_g_cm3".into(), density);
+        }
     }
     if let Some(degree) = by_phase(out, "oxidation", surface) {
         json.insert("oxidation".into(), degree);
         json.insert("oxygen_inferred".into(), json!(out.oxygen.len()));
+        json.insert("oxidation_sweep".into(), sweep(out));
     }
-    if let (Some(space), Some(region)) = (&out.space, region)
+    if out.topology.is_some() {
+        json.insert("voronoi".into(), topology(out, params, surface));
+    }
+    if let Some(region) = &out.region
         && wanted("voids")
     {
-        json.insert(
-            "voids".into(),
-            void_numbers(out, oxidation::region_volume(space, region)),
-        );
+        json.insert("voids".into(), void_numbers(out, region.volume));
+    }
+    if let Some(stack) = &out.stack {
+        json.insert("layers".into(), stack.json());
     }
     if let Some(found) = &out.core_shell {
         json.insert("core_shell".into(), found.json(out.cutoff));
@@ -217,29 +230,125 @@ fn twins(out: &Analyzed) -> Value {
     json!({ "planes": planes, "angles": angles })
 }
 
-fn bond_lengths(out: &Analyzed) -> Value {
-    let atoms = &out.atoms;
-    let neighbors = neighbors_within(&atoms.positions, out.cutoff);
-    let mut all = Vec::new();
-    let mut pairs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (a, around) in neighbors.iter().enumerate() {
-        for b in around.iter().map(|&b| b as usize).filter(|&b| b > a) {
-            let length = distance(atoms.positions[a], atoms.positions[b]);
-            all.push(length);
-            let mut names = [atoms.species_name(a), atoms.species_name(b)];
-            names.sort_unstable();
-            pairs.entry(names.join("-")).or_default().push(length);
+/// The PDF, those of the phases and those of the crystals to compare with.
+fn pair_function(out: &Analyzed, pdf: &Pdf) -> Value {
+    let mut json = json!({
+        "r_A": pdf.r, "g": pdf.g, "peaks_A": pdf.peaks, "first_valley_A": pdf.first_valley,
+        "partial": pdf.partial.iter().map(|(name, g)| (name.clone(), json!(g))).collect::<Map<_, _>>(),
+    });
+    if !out.phase_pdfs.is_empty() {
+        let by: Map<String, Value> = out
+            .phase_pdfs
+            .iter()
+            .map(|(name, own)| {
+                let entry =
+                    json!({ "g": own.g, "peaks_A": own.peaks, "first_valley_A": own.first_valley });
+                (name.clone(), entry)
+            })
+            .collect();
+        json["by_phase"] = Value::Object(by);
+    }
+    if !out.references.is_empty() {
+        let by: Map<String, Value> = out
+            .references
+            .iter()
+            .map(|known| {
+                let entry = json!({
+                    "elements": known.elements, "g": known.g,
+                    "shells": known.shells.iter().map(|[r, n]| json!({ "r_A": r, "n": n })).collect::<Vec<_>>(),
+                });
+                (known.name.clone(), entry)
+            })
+            .collect();
+        json["references"] = Value::Object(by);
+    }
+    json
+}
+
+/// Mass of the inner atoms over the volume of their cells, all and by phase; with the inferred O beside it.
+fn mass_density(out: &Analyzed) -> Option<Value> {
+    let rho = out.atoms.column("rho_n")?;
+    let masses: Option<Vec<f64>> = out.atoms.species_names.iter().map(|s| weight(s)).collect();
+    let masses = masses?;
+    // Each inferred O lies between four atoms, which share its mass.
+    let quarter = 0.25 * weight("O")?;
+    let shared = out.oxygen_of.as_ref();
+    let entry = |chosen: &dyn Fn(usize) -> bool| {
+        let (mut mass, mut oxygen, mut volume, mut n) = (0.0, 0.0, 0.0, 0usize);
+        for i in (0..rho.len()).filter(|&i| rho[i].is_finite() && chosen(i)) {
+            mass += masses[usize::from(out.atoms.species[i])];
+            oxygen += shared.map_or(0.0, |of| quarter * f64::from(of[i]));
+            volume += 1.0 / rho[i];
+            n += 1;
+        }
+        let density = |mass: f64| GRAM_PER_CM3 * mass / volume;
+        let with = shared.map(|_| density(mass + oxygen));
+        json!({ "atoms": density(mass), "with_inferred_o": with, "n": n })
+    };
+    let mut map = Map::new();
+    map.insert("all".to_owned(), entry(&|_| true));
+    if let Some(phase) = out.atoms.column("phase") {
+        for (name, value) in phases(phase) {
+            map.insert(name, entry(&|i| phase[i] == value));
         }
     }
-    let (mean, sd, n) = statistics(all.into_iter());
-    let by_pair: Map<String, Value> = pairs
-        .into_iter()
-        .map(|(name, lengths)| {
-            let (mean, sd, n) = statistics(lengths.into_iter());
-            (name, json!({ "mean": mean, "sd": sd, "n": n }))
+    Some(Value::Object(map))
+}
+
+/// Mean degree of oxidation against the volume threshold, and the range over both thresholds ±10 %.
+fn sweep(out: &Analyzed) -> Value {
+    let Some(sweep) = &out.sweep else {
+        return Value::Null;
+    };
+    let by: Map<String, Value> = sweep
+        .means
+        .iter()
+        .map(|(name, lines)| {
+            let entry = json!({
+                "band": sweep.band(name), "mean": lines[1], "mean_at_distortions": [lines[0], lines[2]],
+            });
+            (name.clone(), entry)
         })
         .collect();
-    json!({ "mean": mean, "sd": sd, "n": n, "by_pair": by_pair })
+    json!({
+        "volumes_A3": sweep.volumes, "distortions": sweep.distortions,
+        "band_definition": "both thresholds moved by 10 % either way", "by": by,
+    })
+}
+
+/// Topological bonds and Voronoi indices of inner atoms.
+fn topology(out: &Analyzed, params: &AnalyzeParams, surface: Option<&[bool]>) -> Value {
+    let Some(found) = &out.topology else {
+        return Value::Null;
+    };
+    let inner = |i: usize| surface.is_none_or(|s| !s[i]);
+    let listed = |chosen: &dyn Fn(usize) -> bool| -> Value {
+        const MOST: usize = 20;
+        let all = found.indices(|i| inner(i) && chosen(i));
+        let total: usize = all.iter().map(|(_, n)| n).sum();
+        let share = |n: usize| 100.0 * n as f64 / total.max(1) as f64;
+        let entries = all.iter().take(MOST);
+        entries
+            .map(|(index, n)| json!({ "index": index, "n": n, "percent": share(*n) }))
+            .collect()
+    };
+    let faces = found.faces.iter().enumerate();
+    let mut json = json!({
+        "face_share": params.face_share,
+        "faces": moments(faces.filter(|(i, _)| inner(*i)).map(|(_, n)| *n)),
+        "cn": by_phase(out, "cn_voronoi", surface),
+        "bond_length_A": by_phase(out, "bond_voronoi_A", surface),
+        "fivefold": by_phase(out, "fivefold", surface),
+        "indices": listed(&|_| true),
+    });
+    if let Some(phase) = out.atoms.column("phase") {
+        let by: Map<String, Value> = phases(phase)
+            .into_iter()
+            .map(|(name, value)| (name, listed(&|i| phase[i] == value)))
+            .collect();
+        json["indices_by_phase"] = Value::Object(by);
+    }
+    json
 }
 
 /// Classes of the Zr article: 45–125 Å³ a vacancy, to 4500 Å³ a nano-pore, larger a pore.
@@ -252,7 +361,7 @@ fn void_numbers(out: &Analyzed, region_volume: f64) -> Value {
         .collect();
     let count = |low: f64, high: f64| inner.iter().filter(|v| **v >= low && **v < high).count();
     let total: f64 = out.voids.iter().map(|v| v.volume).sum();
-    let [vacancy, pore, large] = oxidation::VOID_CLASSES;
+    let [vacancy, pore, large] = VOID_CLASSES;
     json!({
         "porosity": total / region_volume.max(f64::MIN_POSITIVE),
         "vacancies": count(vacancy, pore),
@@ -260,5 +369,31 @@ fn void_numbers(out: &Analyzed, region_volume: f64) -> Value {
         "large": count(large, f64::INFINITY),
         "volumes_A3": inner,
         "at_surface": out.voids.len() - inner.len(),
+        "region_volume_A3": region_volume,
+        "list": void_list(out),
     })
+}
+
+/// Every void inside: how large, where, in which phase, and how densely its surroundings are filled.
+fn void_list(out: &Analyzed) -> Value {
+    let from = |name: &str| out.distances.iter().find(|d| d.from == name);
+    let (surface, core) = (from("surface"), from("core"));
+    let phase = out.atoms.column("phase");
+    let number = |value: f64| value.is_finite().then_some(value);
+    out.voids
+        .iter()
+        .filter(|void| !void.at_surface)
+        .map(|void| {
+            json!({
+                "volume_A3": void.volume,
+                "class": void.class(),
+                "center_A": void.center,
+                "phase": phase.and_then(|p| void.commonest_of(p)).map(phase_name),
+                "below_surface_A": surface.and_then(|d| number(void.mean_of(&d.values))),
+                "from_core_A": core.and_then(|d| number(void.mean_of(&d.values))),
+                "atoms_around": void.atoms.len(),
+                "rho_n_around": out.atoms.column("rho_n").and_then(|rho| number(void.mean_of(rho))),
+            })
+        })
+        .collect()
 }

@@ -329,6 +329,12 @@ pub struct Bench {
     /// Atoms of the model that is analysed
     #[arg(long, default_value_t = 15_209)]
     pub atoms: usize,
+    /// Model that is analysed instead of a made-up one
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Å per unit of the model's file, when it is not in Å
+    #[arg(long, value_name = "Å")]
+    pub unit: Option<f64>,
     /// Small errors in φ and ψ, so that the general path runs
     #[arg(long)]
     pub general: bool,

@@ -1,7 +1,7 @@
 //! The figures of the stages, as data: what the tray of the window shows is what is exported.
 
 use super::{AxisLabel, Figure, Ink, Layer};
-use crate::analyze::oxidation::VOID_CLASSES;
+use crate::analyze::voids::VOID_CLASSES;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
 use crate::preprocess::Prepared;

@@ -262,8 +262,10 @@ pub struct BenchRequest {
     pub general: bool,
     /// Where.
     pub engine: Engine,
-    /// Atoms of a model.
+    /// Atoms of a made-up model.
     pub atoms: usize,
+    /// The model that is analysed instead.
+    pub model: Option<super::input::AtomsInput>,
 }
 
 impl BenchRequest {
@@ -298,7 +300,10 @@ pub fn bench(
             super::bench::denoise([x, y], request.tilts, monitor)
         }
         "trace" => super::bench::trace(request.size_or([290; 3])?, monitor),
-        "analyze" => super::bench::analyze(request.atoms, monitor),
+        "analyze" => {
+            let model = request.model.as_ref().map(super::input::load_atoms);
+            super::bench::analyze(request.atoms, model.transpose()?, monitor)
+        }
         _ => Err(JobError::Failed(format!(
             "bench {name}: expected reconstruct, denoise, trace, analyze or frame"
         ))),

@@ -187,6 +187,79 @@ pub fn solid_angles(points: &[Point], room: f64, hull: &mut Hull) -> [f64; MOST]
     angles
 }
 
+/// Number of corners of the face that every point gives to the Voronoi cell of the origin; 0 without a face. `None` for a cell
+/// that is unbounded, or more points than [`MOST`].
+///
+/// Corners nearer to each other than a millionth of the nearest point's distance are one: cospherical points, the rule in
+/// crystals, make edges of no length.
+pub fn face_corners(points: &[Point], hull: &mut Hull) -> Option<[u8; MOST]> {
+    if points.len() > MOST || points.len() < 4 {
+        return None;
+    }
+    let mut dual = [[0.0; 3]; MOST];
+    let nearest2 = points
+        .iter()
+        .map(|p| dot(*p, *p))
+        .fold(f64::INFINITY, f64::min);
+    for (dual, point) in dual.iter_mut().zip(points) {
+        let d2 = dot(*point, *point);
+        *dual = point.map(|v| v * (nearest2.sqrt() / d2));
+    }
+    let dual = &dual[..points.len()];
+    hull.clear();
+    hull.grow(dual);
+    if !hull.contains(dual, [0.0; 3]) {
+        return None;
+    }
+    // The corner of the cell that a facet of the dual hull stands for, in units of the nearest distance; a facet of no area is
+    // none.
+    let corner = |facet: &Facet| -> Option<Point> {
+        let height = dot(facet.normal, dual[facet.corners[0] as usize]);
+        let length2 = dot(facet.normal, facet.normal);
+        (length2 > 1e-24 && height > 0.0).then(|| facet.normal.map(|v| v / (2.0 * height)))
+    };
+    let mut next = [[NO_FACET; MOST]; MOST];
+    let mut start = [NO_FACET; MOST];
+    for (index, facet) in hull.facets.iter().enumerate() {
+        for (from, to) in sides(facet.corners) {
+            next[from as usize][to as usize] = index as u8;
+            start[from as usize] = to;
+        }
+    }
+    let mut counts = [0; MOST];
+    for point in (0..points.len()).filter(|&point| start[point] != NO_FACET) {
+        let (mut first, mut last): (Option<Point>, Option<Point>) = (None, None);
+        let mut neighbor = start[point];
+        let apart = |a: Point, b: Point| {
+            let d = subtract(a, b);
+            dot(d, d) > 1e-12
+        };
+        for _ in 0..hull.facets.len() {
+            let facet = hull.facets.get(next[point][neighbor as usize] as usize)?;
+            if let Some(place) = corner(facet) {
+                if last.is_none_or(|last| apart(last, place)) {
+                    counts[point] += 1;
+                    last = Some(place);
+                }
+                first = first.or(Some(place));
+            }
+            let at = facet.corners.iter().position(|&c| c as usize == point)?;
+            neighbor = facet.corners[(at + 2) % 3];
+            if neighbor == start[point] {
+                break;
+            }
+        }
+        // The last corner may be the first again.
+        if let (Some(first), Some(last)) = (first, last)
+            && counts[point] > 1
+            && !apart(first, last)
+        {
+            counts[point] -= 1;
+        }
+    }
+    Some(counts)
+}
+
 const NO_FACET: u8 = u8::MAX;
 
 /// Solid angle of the spherical polygon of the normals around a corner of the dual hull.
@@ -347,6 +420,35 @@ mod tests {
         check(&points, &hull);
         assert!(hull.contains(&points, [0.0; 3]) && !hull.contains(&points, [3.0, 0.0, 0.0]));
         assert_eq!(hull.facets().len(), hull_of(&points).facets().len());
+    }
+
+    #[test]
+    fn faces_of_cells_have_their_corners() {
+        let mut fcc = Vec::new();
+        let mut bcc = Vec::new();
+        for x in -2..=2i32 {
+            for y in -2..=2i32 {
+                for z in -2..=2i32 {
+                    let size = x * x + y * y + z * z;
+                    let p = [x, y, z].map(f64::from);
+                    if size == 2 {
+                        fcc.push(p);
+                    }
+                    let even = [x, y, z].iter().all(|v| v % 2 == 0);
+                    if size == 3 || (size == 4 && even) {
+                        bcc.push(p);
+                    }
+                }
+            }
+        }
+        let hull = &mut Hull::default();
+        // Rhombic dodecahedron: 12 faces of 4; truncated octahedron: 6 of 4 and 8 of 6.
+        let counts = face_corners(&fcc, hull).unwrap();
+        assert_eq!((fcc.len(), counts[..12].iter().all(|&n| n == 4)), (12, true));
+        let counts = face_corners(&bcc, hull).unwrap();
+        let of = |n: u8| counts.iter().filter(|&&c| c == n).count();
+        assert_eq!((of(4), of(6)), (6, 8));
+        assert!(face_corners(&fcc[..6], hull).is_none());
     }
 
     #[test]

@@ -12,3 +12,4 @@ pub mod registration;
 pub mod shift;
 pub mod surface;
 pub mod tessellation;
+pub mod voronoi;

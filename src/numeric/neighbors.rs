@@ -4,8 +4,9 @@ use crate::model::geometry::distance_squared;
 use rayon::prelude::*;
 
 /// Points sorted into cubic cells.
-pub struct CellList<'a> {
-    points: &'a [[f64; 3]],
+pub struct CellList {
+    /// The points cell by cell: those of a cell lie side by side in memory.
+    placed: Vec<[f64; 3]>,
     low: [f64; 3],
     edge: f64,
     cells: [usize; 3],
@@ -14,10 +15,10 @@ pub struct CellList<'a> {
     order: Vec<u32>,
 }
 
-impl<'a> CellList<'a> {
+impl CellList {
     /// Sorts `points` (finite) into cells of at least `edge`.
     #[must_use]
-    pub fn new(points: &'a [[f64; 3]], edge: f64) -> Self {
+    pub fn new(points: &[[f64; 3]], edge: f64) -> Self {
         let mut low = [0.0; 3];
         let mut high = [0.0; 3];
         for axis in 0..3 {
@@ -44,7 +45,7 @@ impl<'a> CellList<'a> {
         let cells =
             std::array::from_fn(|axis| ((high[axis] - low[axis]) / edge).floor() as usize + 1);
         let mut list = Self {
-            points,
+            placed: Vec::new(),
             low,
             edge,
             cells,
@@ -66,15 +67,15 @@ impl<'a> CellList<'a> {
             next[cell] += 1;
         }
         list.starts = starts;
+        list.placed = order.iter().map(|&point| points[point as usize]).collect();
         list.order = order;
         list
     }
 
     fn cell_of(&self, point: [f64; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| {
-            let cell = ((point[axis] - self.low[axis]) / self.edge)
-                .floor()
-                .max(0.0) as usize;
+            // The cast rounds down what is not negative.
+            let cell = ((point[axis] - self.low[axis]) / self.edge).max(0.0) as usize;
             cell.min(self.cells[axis] - 1)
         })
     }
@@ -84,10 +85,32 @@ impl<'a> CellList<'a> {
     }
 
     /// Calls `found(index, distance²)` for every point nearer to `center` than `radius` (strictly), in a fixed order.
-    pub fn for_each_within(
+    pub fn for_each_within(&self, center: [f64; 3], radius: f64, found: impl FnMut(usize, f64)) {
+        self.search(center, radius, 0, found);
+    }
+
+    /// Calls `found(i, j, distance²)` once for every pair of points nearer to each other than `radius` (strictly) whose
+    /// first is among `slots`, a part of `0..len`: together the parts give every pair.
+    pub fn for_each_pair(
+        &self,
+        slots: std::ops::Range<usize>,
+        radius: f64,
+        mut found: impl FnMut(usize, usize, f64),
+    ) {
+        for slot in slots {
+            let own = self.order[slot] as usize;
+            self.search(self.placed[slot], radius, slot + 1, |other, d2| {
+                found(own, other, d2);
+            });
+        }
+    }
+
+    /// The points nearer than `radius`, but for the first `skipped` in the order of the cells.
+    fn search(
         &self,
         center: [f64; 3],
         radius: f64,
+        skipped: usize,
         mut found: impl FnMut(usize, f64),
     ) {
         let limit = radius * radius;
@@ -97,9 +120,10 @@ impl<'a> CellList<'a> {
             for y in low[1]..=high[1] {
                 let first = self.flat([x, y, low[2]]);
                 let last = self.flat([x, y, high[2]]);
-                let run = self.starts[first] as usize..self.starts[last + 1] as usize;
-                for &index in &self.order[run] {
-                    let d2 = distance_squared(center, self.points[index as usize]);
+                let end = self.starts[last + 1] as usize;
+                let run = (self.starts[first] as usize).max(skipped).min(end)..end;
+                for (&index, place) in self.order[run.clone()].iter().zip(&self.placed[run]) {
+                    let d2 = distance_squared(center, *place);
                     if d2 < limit {
                         found(index as usize, d2);
                     }
@@ -179,6 +203,17 @@ mod tests {
             cutoff in 0.5..15.0f64,
         ) {
             let fast = neighbors_within(&points, cutoff);
+            let mut pairs = Vec::new();
+            let half = points.len() / 2;
+            let list = CellList::new(&points, cutoff);
+            for part in [0..half, half..points.len()] {
+                list.for_each_pair(part, cutoff, |a, b, _| pairs.push((a.min(b), a.max(b))));
+            }
+            pairs.sort_unstable();
+            let both = fast.iter().enumerate().flat_map(|(a, around)| {
+                around.iter().map(move |&b| (a, b as usize)).filter(|(a, b)| a < b)
+            });
+            prop_assert_eq!(pairs, both.collect::<Vec<_>>());
             let nearest = nearest_distances(&points);
             for (i, a) in points.iter().enumerate() {
                 let slow: Vec<u32> = (0..points.len())

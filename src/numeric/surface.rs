@@ -100,6 +100,58 @@ impl Surface {
         0.5 * dot(n, n).sqrt()
     }
 
+    /// Enclosed volume of a closed surface, Å³; positive where the normals point outwards.
+    #[must_use]
+    pub fn volume(&self) -> f64 {
+        let part = |t: usize| {
+            let [a, b, c] = self.corners(t);
+            dot(a, cross(b, c)) / 6.0
+        };
+        (0..self.triangles.len()).map(part).sum()
+    }
+
+    /// Moves every corner half way to the mean of its neighbours, `rounds` times, then swells the surface about its middle to
+    /// the volume that it had; corners that no triangle has are taken away.
+    pub fn smooth(&mut self, rounds: usize) {
+        let mut name = vec![u32::MAX; self.vertices.len()];
+        let mut vertices = Vec::new();
+        for corner in self.triangles.iter_mut().flatten() {
+            let place = &mut name[*corner as usize];
+            if *place == u32::MAX {
+                *place = vertices.len() as u32;
+                vertices.push(self.vertices[*corner as usize]);
+            }
+            *corner = *place;
+        }
+        self.vertices = vertices;
+        let before = self.volume();
+        for _ in 0..rounds {
+            let mut sums = vec![([0.0; 3], 0.0); self.vertices.len()];
+            for t in &self.triangles {
+                for k in 0..3 {
+                    let (own, next) = (t[k] as usize, t[(k + 1) % 3] as usize);
+                    for (at, other) in [(own, next), (next, own)] {
+                        (0..3).for_each(|x| sums[at].0[x] += self.vertices[other][x]);
+                        sums[at].1 += 1.0;
+                    }
+                }
+            }
+            for (place, (sum, n)) in self.vertices.iter_mut().zip(sums) {
+                for x in 0..3 {
+                    place[x] += 0.5 * (sum[x] / n - place[x]);
+                }
+            }
+        }
+        let (n, grown) = (self.vertices.len() as f64, (before / self.volume()).cbrt());
+        if rounds > 0 && grown.is_finite() {
+            let middle: Point =
+                std::array::from_fn(|k| self.vertices.iter().map(|p| p[k]).sum::<f64>() / n);
+            for place in &mut self.vertices {
+                *place = std::array::from_fn(|k| middle[k] + grown * (place[k] - middle[k]));
+            }
+        }
+    }
+
     /// Total area, Å².
     #[must_use]
     pub fn area(&self) -> f64 {

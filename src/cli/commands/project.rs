@@ -136,6 +136,10 @@ pub fn bench(runner: &Runner, args: &Bench) -> anyhow::Result<End> {
         tilts: args.tilts,
         iterations: args.iterations,
         atoms: args.atoms,
+        model: args.model.clone().map(|atoms| input::AtomsInput {
+            atoms,
+            unit: args.unit,
+        }),
         general: args.general,
         engine: args.engine,
     };

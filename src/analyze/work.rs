@@ -1,0 +1,460 @@
+//! The analysis under way: the parts in their order, and what of an analysis before may be used again.
+//!
+//! A part that depends on nothing that has changed is left as it was: its columns are those of the atoms taken over. What
+//! costs most (tessellation, templates, pair counts) is kept apart from the thresholds that only sort it.
+
+use super::bonds::{Lengths, Neighbors, Topology};
+use super::crystals::{self, Reference};
+use super::oxidation::{Region, Space, Sweep};
+use super::params::{Wanted, check};
+use super::structure_factor::structure_factor;
+use super::summary::phases;
+use super::{AnalyzeError, AnalyzeParams, Analyzed, Pdf};
+use super::{bonds, core_shell, order, oxidation, pdf, planes, profiles, ptm, strain, summary, voids};
+use crate::model::Atoms;
+use crate::monitor::Monitor;
+use crate::numeric::neighbors::neighbors_within;
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The analysis under way.
+pub(super) struct Work<'a> {
+    pub wanted: Wanted,
+    pub out: Analyzed,
+    /// Median nearest distance, Å.
+    pub spacing: f64,
+    /// The outcome before, when this one repeats it.
+    pub before: Option<&'a Analyzed>,
+}
+
+/// Parts that need the tessellation.
+const IN_SPACE: [&str; 5] = ["voronoi", "oxidation", "voids", "core-shell", "profiles"];
+
+pub(super) fn run(
+    atoms: &Atoms,
+    params: &AnalyzeParams,
+    before: Option<&Analyzed>,
+    monitor: &Monitor,
+) -> Result<Analyzed, AnalyzeError> {
+    // The atoms of an analysis were found good.
+    let spacing = match before {
+        Some(before) => super::params::check_values(params).map(|()| before.spacing)?,
+        None => check(atoms, params)?,
+    };
+    let wanted = Wanted::new(params)?;
+    let given = before.map_or_else(|| atoms.columns.keys().cloned().collect(), |b| b.given.clone());
+    let mut own = atoms.clone();
+    // With other parts wanted, columns of the old ones must not stay.
+    let same_parts = before.filter(|b| b.params.only == params.only);
+    if same_parts.is_none() && before.is_some() {
+        own.columns.retain(|name, _| given.contains(name));
+    }
+    let mut work = Work {
+        wanted,
+        out: Analyzed {
+            atoms: own,
+            spacing,
+            given,
+            params: params.clone(),
+            space: before.and_then(|b| b.space.clone()),
+            matches: before.and_then(|b| b.matches.clone()),
+            counted: before.and_then(|b| b.counted.clone()),
+            neighbors: before.and_then(|b| b.neighbors.clone()),
+            ..Analyzed::default()
+        },
+        spacing,
+        before: same_parts,
+    };
+    let total = 7;
+    monitor.progress(0, total);
+    // The tessellation is one thread's work; pairs and templates keep the others busy meanwhile.
+    let known = work.out.space.clone();
+    let tessellated = IN_SPACE.iter().any(|part| work.wanted.has(part));
+    let (made, matched) = rayon::join(
+        || {
+            let started = Instant::now();
+            let space = known.or_else(|| {
+                (tessellated).then(|| Space::new(&atoms.positions).map(Arc::new))?
+            });
+            (space, started.elapsed().as_secs_f64())
+        },
+        || {
+            work.pdf(params);
+            work.order();
+            work.templates(params, monitor)
+        },
+    );
+    matched?;
+    work.out.space = made.0;
+    monitor.check()?;
+    monitor.progress(1, total);
+    work.region(made.1);
+    work.topology(params);
+    let positions = &atoms.positions;
+    let grain = work.out.atoms.column("grain").map(<[f64]>::to_vec);
+    let kept = strain::kept(&work);
+    let strained = work.wanted.has("strain");
+    let cutoff = work.out.cutoff;
+    // Grains grow on one thread.
+    let (found, ()) = rayon::join(
+        || strained.then(|| strain::timed(positions, cutoff, grain.as_deref(), params, kept)),
+        || {
+            work.oxidation(params);
+            work.voids(params);
+            core_shell::part(&mut work, params);
+        },
+    );
+    if let Some((found, seconds)) = found {
+        strain::part(&mut work, found, seconds);
+    }
+    monitor.check()?;
+    monitor.progress(4, total);
+    work.phases();
+    work.phase_pdfs(params);
+    work.sweep(params);
+    monitor.check()?;
+    monitor.progress(5, total);
+    profiles::part(&mut work, params);
+    monitor.check()?;
+    monitor.progress(6, total);
+    planes::part(&mut work, params)?;
+    monitor.progress(total, total);
+    let mut out = work.out;
+    out.summary = summary::summary(&out, params);
+    Ok(out)
+}
+
+impl<'a> Work<'a> {
+    pub fn time(&mut self, name: &str, started: Instant) {
+        let seconds = started.elapsed().as_secs_f64();
+        match self.out.seconds.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += seconds,
+            None => self.out.seconds.push((name.to_owned(), seconds)),
+        }
+    }
+
+    /// The analysis before, if it had the same cutoff and the same values of some parameters.
+    pub fn same<T: PartialEq>(&self, of: impl Fn(&AnalyzeParams) -> T) -> Option<&'a Analyzed> {
+        let own = &self.out;
+        self.before
+            .filter(|b| b.cutoff == own.cutoff && of(&b.params) == of(&own.params))
+    }
+
+    /// The PDF also gives the neighbour cutoff, so it runs whenever that is needed.
+    fn pdf(&mut self, params: &AnalyzeParams) {
+        let started = Instant::now();
+        if self.wanted.has("pdf") || params.cutoff.is_none() {
+            let sampling = sampling(params);
+            let atoms = &self.out.atoms;
+            let known = self.out.counted.take();
+            let counted = known
+                .filter(|counted| counted.sampling == [sampling.range, sampling.bin])
+                .unwrap_or_else(|| {
+                    let kinds: Vec<usize> = atoms.species.iter().map(|&s| usize::from(s)).collect();
+                    let names = &atoms.species_names;
+                    let classes =
+                        (atoms.species_counts().len() > 1).then_some((&kinds[..], &names[..]));
+                    Arc::new(pdf::counted(&atoms.positions, &sampling, self.spacing, classes))
+                });
+            let function = counted.smoothed(params.pdf_smoothing);
+            if params.cutoff.is_none() && function.first_valley.is_none() {
+                self.out
+                    .notes
+                    .push("the PDF has no valley: the cutoff is 1.35 nearest distances".to_owned());
+            }
+            self.out.cutoff = function.first_valley.unwrap_or(1.35 * self.spacing);
+            if self.wanted.has("pdf") {
+                self.out.structure_factor = Some(structure_factor(&counted, params.q_range));
+                self.compare_with(params, &sampling);
+            }
+            self.out.counted = Some(counted);
+            self.out.pdf = Some(function);
+        }
+        if let Some(cutoff) = params.cutoff {
+            self.out.cutoff = cutoff;
+        }
+        self.time("pdf", started);
+    }
+
+    /// The PDFs of the crystals to compare with.
+    fn compare_with(&mut self, params: &AnalyzeParams, sampling: &pdf::Sampling) {
+        let shown: Vec<String> = self.out.atoms.species_counts().into_keys().collect();
+        for reference in &params.references {
+            let crystal = match reference {
+                Reference::Crystal(crystal) => Some((**crystal).clone()),
+                Reference::Name(name) => crystals::built_in(name),
+            };
+            match crystal.and_then(|c| crystals::reference_pdf(&c, &shown, sampling)) {
+                Some(made) => self.out.references.push(made),
+                None => self.out.notes.push(format!(
+                    "reference {}: a cell without atoms, or with too many for {} Å",
+                    reference.name(),
+                    sampling.range
+                )),
+            }
+        }
+    }
+
+    fn order(&mut self) {
+        if !self.wanted.has("boo") {
+            return;
+        }
+        if let Some(before) = self.same(|_| ()) {
+            self.out.bond_lengths = before.bond_lengths.clone();
+            return;
+        }
+        let started = Instant::now();
+        let cutoff = self.out.cutoff;
+        let positions = &self.out.atoms.positions;
+        let known = self.out.neighbors.take().filter(|n| n.cutoff == cutoff);
+        let neighbors = known.unwrap_or_else(|| {
+            let of = neighbors_within(positions, cutoff);
+            Arc::new(Neighbors { cutoff, of })
+        });
+        let around = &neighbors.of;
+        let q = order::averaged_q4_q6(positions, around);
+        let mean = bonds::bonds(positions, around);
+        self.out.bond_lengths = Some(Lengths::of(&self.out.atoms, around));
+        let atoms = &mut self.out.atoms;
+        atoms.set_column("q4bar", "", q.iter().map(|q| q[0]).collect());
+        atoms.set_column("q6bar", "", q.iter().map(|q| q[1]).collect());
+        atoms.set_column("boo", "", q.iter().map(|q| order::normalized(*q)).collect());
+        atoms.set_column("cn", "", around.iter().map(|n| n.len() as f64).collect());
+        atoms.set_column("bond_length_A", "Å", mean);
+        self.out.neighbors = Some(neighbors);
+        self.time("boo", started);
+    }
+
+    fn region(&mut self, seconds: f64) {
+        if !IN_SPACE.iter().any(|part| self.wanted.has(part)) {
+            return;
+        }
+        let started = Instant::now();
+        let Some(space) = self.out.space.clone() else {
+            self.out
+                .notes
+                .push("the atoms lie in one plane: no tessellation".to_owned());
+            return;
+        };
+        if let Some(region) = self.same(|_| ()).and_then(|b| b.region.clone()) {
+            self.out.region = Some(region);
+            return;
+        }
+        let region = Region::new(&space, self.out.cutoff, self.out.atoms.len());
+        let rho = space
+            .cell
+            .iter()
+            .zip(&region.surface)
+            .map(|(&cell, &surface)| {
+                if surface || cell <= 0.0 {
+                    f64::NAN
+                } else {
+                    1.0 / cell
+                }
+            })
+            .collect();
+        self.out.atoms.set_column("rho_n", "Å⁻³", rho);
+        let flags = region.surface.iter().map(|&s| f64::from(u8::from(s)));
+        self.out.atoms.set_column("surface", "", flags.collect());
+        self.out.region = Some(Arc::new(region));
+        self.out.seconds.push(("voronoi".to_owned(), seconds));
+        self.time("voronoi", started);
+    }
+
+    /// Bonds over the faces of the Voronoi cells.
+    fn topology(&mut self, params: &AnalyzeParams) {
+        let Some(space) = self.out.space.clone().filter(|_| self.wanted.has("voronoi")) else {
+            return;
+        };
+        if let Some(known) = self.same(|p| p.face_share).and_then(|b| b.topology.clone()) {
+            self.out.topology = Some(known);
+            return;
+        }
+        let started = Instant::now();
+        let atoms = &mut self.out.atoms;
+        let made =
+            Topology::new(&atoms.positions, &space.faces, self.out.cutoff, params.face_share);
+        atoms.set_column("cn_voronoi", "", made.coordination.clone());
+        atoms.set_column("bond_voronoi_A", "Å", made.length.clone());
+        atoms.set_column("fivefold", "", made.fivefold());
+        self.out.topology = Some(Arc::new(made));
+        self.time("voronoi", started);
+    }
+
+    fn oxidation(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.out.region) else {
+            return;
+        };
+        if !self.wanted.has("oxidation") {
+            return;
+        }
+        let thresholds = |p: &AnalyzeParams| (p.oxygen_volume, p.max_distortion, p.sliver_volume);
+        let kept = self.same(|p| (thresholds(p), p.map_sigma));
+        if let Some(before) = kept.filter(|b| b.atoms.column("oxidation").is_some()) {
+            self.out.oxygen = before.oxygen.clone();
+            self.out.oxygen_of = before.oxygen_of.clone();
+            return;
+        }
+        let started = Instant::now();
+        let positions = &self.out.atoms.positions;
+        let found = oxidation::oxidation(space, &region.inside, positions, params);
+        let map = oxidation::smoothed(positions, &found.degree, params.map_sigma);
+        self.out.atoms.set_column("oxidation", "", found.degree);
+        self.out.atoms.set_column("oxidation_map", "", map);
+        self.out.oxygen = found.oxygen;
+        self.out.oxygen_of = Some(Arc::new(found.filled));
+        self.time("oxidation", started);
+    }
+
+    /// What the thresholds of the oxidation do to its means.
+    fn sweep(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.out.region) else {
+            return;
+        };
+        let atoms = &self.out.atoms;
+        if !self.wanted.has("oxidation") || atoms.column("oxidation").is_none() {
+            return;
+        }
+        let started = Instant::now();
+        let inner: Vec<bool> = region.surface.iter().map(|s| !s).collect();
+        let mut groups = vec![("all".to_owned(), inner.clone())];
+        if let Some(phase) = atoms.column("phase") {
+            for (name, value) in phases(phase) {
+                let own = phase.iter().zip(&inner).map(|(p, inner)| *inner && *p == value);
+                groups.push((name, own.collect()));
+            }
+        }
+        self.out.sweep = Some(Sweep::new(space, &region.inside, &groups, params));
+        self.time("oxidation", started);
+    }
+
+    fn voids(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.out.region) else {
+            return;
+        };
+        if !self.wanted.has("voids") {
+            return;
+        }
+        let started = Instant::now();
+        let positions = &self.out.atoms.positions;
+        self.out.voids = voids::voids(space, &region.inside, positions, params.void_radius);
+        self.time("voids", started);
+    }
+
+    fn templates(&mut self, params: &AnalyzeParams, monitor: &Monitor) -> Result<(), AnalyzeError> {
+        if !self.wanted.has("ptm") {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let wanted = &params.ptm_structures;
+        let known = self.out.matches.take().filter(|m| m.wanted == *wanted);
+        let limits = |p: &AnalyzeParams| (p.ptm_rmsd, p.grain_misorientation_deg);
+        // The cutoff plays no part here.
+        let kept = self.before.filter(|b| {
+            known.is_some() && limits(&b.params) == limits(params) && b.atoms.column("ptm").is_some()
+        });
+        let matches = match known {
+            Some(matches) => matches,
+            None => Arc::new(ptm::Matches::new(
+                &self.out.atoms.positions,
+                wanted.clone(),
+                self.spacing,
+                monitor,
+            )?),
+        };
+        self.out.notes.extend(matches.notes());
+        (self.out.grains, self.out.twins) = match kept {
+            Some(before) => (before.grains.clone(), before.twins.clone()),
+            None => matches.describe(
+                &mut self.out.atoms,
+                params.ptm_rmsd,
+                params.grain_misorientation_deg.to_radians(),
+            ),
+        };
+        self.out.matches = Some(matches);
+        self.time("ptm", started);
+        Ok(())
+    }
+
+    /// Metal core 0, crystalline 1, amorphous oxide 2: order splits off the amorphous part, oxidation the core.
+    /// A `phase` column of the input is kept as it is.
+    fn phases(&mut self) {
+        let out = &mut self.out;
+        if out.given.iter().any(|name| name == "phase") {
+            return;
+        }
+        let atoms = &out.atoms;
+        let (Some(boo), Some(oxidation)) = (atoms.column("boo"), atoms.column("oxidation")) else {
+            return;
+        };
+        // Single atoms are noisy: both quantities are averaged over about the first shell.
+        let sigma = 0.6 * out.cutoff;
+        let (boo, oxidation) = rayon::join(
+            || oxidation::smoothed(&atoms.positions, boo, sigma),
+            || oxidation::smoothed(&atoms.positions, oxidation, sigma),
+        );
+        let phase = boo
+            .iter()
+            .zip(&oxidation)
+            .map(|(&boo, &oxidation)| {
+                if oxidation.is_finite() && oxidation < 0.5 {
+                    0.0
+                } else if boo >= out.params.boo_threshold {
+                    1.0
+                } else {
+                    2.0
+                }
+            })
+            .collect();
+        out.atoms.set_column("phase", "", phase);
+        out.notes
+            .push("phases: oxidation below 0.5 is metal, ordered oxide is crystalline, the rest amorphous".to_owned());
+    }
+
+    /// The PDF of each phase by itself, its own shape corrected for.
+    fn phase_pdfs(&mut self, params: &AnalyzeParams) {
+        let Some(phase) = self.out.atoms.column("phase").filter(|_| self.wanted.has("pdf")) else {
+            return;
+        };
+        let started = Instant::now();
+        let names = phases(phase);
+        if names.len() < 2 {
+            return;
+        }
+        let kept = self.before.filter(|b| {
+            sampling(&b.params) == sampling(params) && b.atoms.column("phase") == Some(phase)
+        });
+        if let Some(before) = kept {
+            self.out.phase_pdfs = before.phase_pdfs.clone();
+            return;
+        }
+        // Fewer atoms are no phase whose pairs say anything.
+        const FEWEST: usize = 20;
+        let positions = &self.out.atoms.positions;
+        let made: Vec<(String, Pdf)> = names
+            .par_iter()
+            .filter_map(|(name, value)| {
+                let own: Vec<[f64; 3]> = (0..phase.len())
+                    .filter(|&i| phase[i] == *value)
+                    .map(|i| positions[i])
+                    .collect();
+                (own.len() >= FEWEST).then(|| {
+                    let sampling = sampling(params);
+                    let function = pdf::pair_distribution(&own, &sampling, self.spacing, None);
+                    (name.clone(), function)
+                })
+            })
+            .collect();
+        self.out.phase_pdfs = made;
+        self.time("pdf", started);
+    }
+}
+
+fn sampling(params: &AnalyzeParams) -> pdf::Sampling {
+    pdf::Sampling {
+        range: params.pdf_range,
+        bin: params.pdf_bin,
+        smoothing: params.pdf_smoothing,
+    }
+}
