@@ -4,6 +4,7 @@ pub mod bonds;
 pub mod compare;
 pub mod core_shell;
 pub mod crystals;
+pub mod fivefold;
 pub mod lattice;
 mod layers;
 pub mod order;
@@ -92,6 +93,8 @@ pub struct Analyzed {
     pub grains: Vec<ptm::Grain>,
     /// Twin planes between grains, largest first.
     pub twins: Vec<ptm::Twin>,
+    /// Pentagonal bipyramids and the axes they make.
+    pub fivefold: Option<Arc<fivefold::Fivefold>>,
     /// Every atom's best template, kept so that a threshold that moves costs no new matching.
     pub matches: Option<Arc<ptm::Matches>>,
 }

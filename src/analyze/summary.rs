@@ -106,6 +106,9 @@ pub fn summary(out: &Analyzed, params: &AnalyzeParams) -> Value {
         json.insert("ptm".into(), structures(out, params));
         json.insert("grains".into(), grains(out));
         json.insert("twins".into(), twins(out));
+        if let Some(fivefold) = &out.fivefold {
+            json.insert("fivefold".into(), fivefold.json());
+        }
     }
     if let Some(cn) = out.atoms.column("cn") {
         let mut histogram = vec![0usize; cn.iter().fold(0.0f64, |a, b| a.max(*b)) as usize + 1];

@@ -10,7 +10,7 @@ use super::params::{Wanted, check};
 use super::structure_factor::structure_factor;
 use super::summary::phases;
 use super::{AnalyzeError, AnalyzeParams, Analyzed, Pdf};
-use super::{bonds, core_shell, order, oxidation, pdf, planes, profiles, ptm, strain, summary, voids};
+use super::{bonds, core_shell, fivefold, order, oxidation, pdf, planes, profiles, ptm, strain, summary, voids};
 use crate::model::Atoms;
 use crate::monitor::Monitor;
 use crate::numeric::neighbors::neighbors_within;
@@ -205,13 +205,8 @@ impl<'a> Work<'a> {
             return;
         }
         let started = Instant::now();
-        let cutoff = self.out.cutoff;
+        let neighbors = self.neighbors();
         let positions = &self.out.atoms.positions;
-        let known = self.out.neighbors.take().filter(|n| n.cutoff == cutoff);
-        let neighbors = known.unwrap_or_else(|| {
-            let of = neighbors_within(positions, cutoff);
-            Arc::new(Neighbors { cutoff, of })
-        });
         let around = &neighbors.of;
         let q = order::averaged_q4_q6(positions, around);
         let mean = bonds::bonds(positions, around);
@@ -222,7 +217,6 @@ impl<'a> Work<'a> {
         atoms.set_column("boo", "", q.iter().map(|q| order::normalized(*q)).collect());
         atoms.set_column("cn", "", around.iter().map(|n| n.len() as f64).collect());
         atoms.set_column("bond_length_A", "Å", mean);
-        self.out.neighbors = Some(neighbors);
         self.time("boo", started);
     }
 
@@ -373,8 +367,34 @@ impl<'a> Work<'a> {
             ),
         };
         self.out.matches = Some(matches);
+        self.fivefold();
         self.time("ptm", started);
         Ok(())
+    }
+
+    /// Five-fold axes, by the bonds of the cutoff.
+    fn fivefold(&mut self) {
+        if let Some(known) = self.same(|_| ()).and_then(|b| b.fivefold.clone()) {
+            self.out.fivefold = Some(known);
+            return;
+        }
+        let neighbors = self.neighbors();
+        let atoms = &mut self.out.atoms;
+        let found = fivefold::Fivefold::new(&atoms.positions, &neighbors.of);
+        atoms.set_column("fivefold_axis", "", found.axis_of(atoms.len()));
+        self.out.fivefold = Some(Arc::new(found));
+    }
+
+    /// The neighbours nearer than the cutoff.
+    fn neighbors(&mut self) -> Arc<Neighbors> {
+        let cutoff = self.out.cutoff;
+        let known = self.out.neighbors.take().filter(|n| n.cutoff == cutoff);
+        let neighbors = known.unwrap_or_else(|| {
+            let of = neighbors_within(&self.out.atoms.positions, cutoff);
+            Arc::new(Neighbors { cutoff, of })
+        });
+        self.out.neighbors = Some(Arc::clone(&neighbors));
+        neighbors
     }
 
     /// Metal core 0, crystalline 1, amorphous oxide 2: order splits off the amorphous part, oxidation the core.

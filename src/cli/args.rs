@@ -274,14 +274,24 @@ pub struct Residual {
 /// `aetlas analyze`.
 #[derive(Debug, Args)]
 pub struct Analyze {
-    /// The atoms (.xyz, .csv, text)
-    pub model: String,
+    /// The atoms (.xyz, .csv, text); several models are compared, each with the first
+    #[arg(required = true)]
+    pub models: Vec<String>,
     /// Å per unit of the file, when it is not in Å
     #[arg(long, value_name = "Å")]
     pub unit: Option<f64>,
     /// How
     #[command(flatten)]
     pub params: AnalyzeParams,
+    /// Volume the atoms were traced in: its density stands beside the layers, and at the voids
+    #[arg(long)]
+    pub volume: Option<String>,
+    /// Size of the figures, mm
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "160x120")]
+    pub figure_size: String,
+    /// Also write the figures as PNG, with so many pixels per inch
+    #[arg(long)]
+    pub dpi: Option<f64>,
     /// Folder to write to
     #[arg(short, long)]
     pub output: Option<PathBuf>,

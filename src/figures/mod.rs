@@ -1,10 +1,14 @@
 //! Plots as plain data: drawn by the window and written as SVG, PNG and CSV from the same description.
 
 pub mod cutoff;
+pub mod overlay;
+pub mod palette;
 pub mod plots;
 pub mod quality;
 pub mod render;
+pub mod sheet;
 pub mod structure;
+pub mod tables;
 
 use serde::{Deserialize, Serialize};
 

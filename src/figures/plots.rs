@@ -312,6 +312,7 @@ pub fn pdf_figure(analyzed: &Analyzed) -> Option<Figure> {
             layers.push(line(name, g, ink, true));
         }
     }
+    layers.extend(super::structure::reference_layers(analyzed));
     layers.push(Layer::Vertical {
         x: analyzed.cutoff,
         label: format!("cutoff {:.2} Å", analyzed.cutoff),
@@ -538,12 +539,17 @@ pub fn analysis_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Figu
     ));
     [
         pdf_figure(analyzed),
+        super::structure::phase_pdf_figure(analyzed),
+        super::structure::structure_factor_figure(analyzed),
         boo_figure(atoms, params.boo_threshold),
         column_figure(atoms, "boo", "boo_histogram", "Normalised BOO", boo),
         column_figure(atoms, "rho_n", "rho_n", "Atomic density ρ_N", None),
         column_figure(atoms, "oxidation", "oxidation", "Degree of oxidation", None),
+        super::structure::sweep_figure(analyzed, params),
         voids_figure(analyzed),
         column_figure(atoms, "cn", "cn", "Coordination number", None),
+        column_figure(atoms, "cn_voronoi", "cn_voronoi", "Topological bonds", None),
+        column_figure(atoms, "bond_length_A", "bond_length", "Mean bond length", None),
     ]
     .into_iter()
     .flatten()

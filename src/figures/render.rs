@@ -9,7 +9,71 @@ use std::sync::Once;
 
 type Chart<'a, 'b, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-fn install_font() {
+/// Size and resolution of an exported figure.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Page {
+    /// Width, mm.
+    pub width_mm: f64,
+    /// Height, mm.
+    pub height_mm: f64,
+    /// Pixels per inch of PNG files.
+    pub dpi: f64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            width_mm: 160.0,
+            height_mm: 120.0,
+            dpi: 300.0,
+        }
+    }
+}
+
+/// Units of the drawing in a millimetre: text of 12 units is 3 mm, or 8.5 points, high.
+const UNITS_PER_MM: f64 = 4.0;
+/// Millimetres of an inch.
+const INCH: f64 = 25.4;
+
+impl Page {
+    /// Width and height in units of the drawing.
+    #[must_use]
+    pub fn units(&self) -> (u32, u32) {
+        let units = |mm: f64| (mm * UNITS_PER_MM).round().clamp(40.0, 20_000.0) as u32;
+        (units(self.width_mm), units(self.height_mm))
+    }
+
+    /// Pixels of one unit.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.dpi / INCH / UNITS_PER_MM
+    }
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub fn pixels(&self) -> (u32, u32) {
+        let (w, h) = self.units();
+        let pixels = |units: u32| (f64::from(units) * self.scale()).round().clamp(1.0, 30_000.0) as u32;
+        (pixels(w), pixels(h))
+    }
+
+    /// Why this page cannot be drawn, if it cannot.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let sides = [self.width_mm, self.height_mm];
+        if !sides.iter().all(|mm| (10.0..=2000.0).contains(mm)) {
+            return Some(format!("figure size: expected 10 to 2000 mm, found {sides:?}"));
+        }
+        if !(30.0..=2400.0).contains(&self.dpi) {
+            return Some(format!("resolution: expected 30 to 2400 dpi, found {}", self.dpi));
+        }
+        let (w, h) = self.pixels();
+        let pixels = u64::from(w) * u64::from(h);
+        (pixels > 200_000_000).then(|| format!("figure: expected at most 200 megapixels, found {w} × {h}"))
+    }
+}
+
+pub(super) fn install_font() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let font = include_bytes!("../../assets/NotoSans-Regular.ttf");
@@ -31,36 +95,67 @@ fn color(ink: Ink) -> RGBColor {
     }
 }
 
-/// The figure as an SVG of `width` × `height` points.
+/// The figure as an SVG of the page's size.
 #[must_use]
-pub fn svg(figure: &Figure, width: u32, height: u32) -> String {
+pub fn svg(figure: &Figure, page: &Page) -> String {
     install_font();
     let mut text = String::new();
     {
-        let root = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
+        let root = SVGBackend::with_string(&mut text, page.units()).into_drawing_area();
         // Drawing into memory has no way to fail that a caller could mend.
         let _ = draw(figure, &root, 1.0);
         let _ = root.present();
     }
-    text
+    sized_svg(&text, page)
 }
 
-/// The figure as a PNG of `width · scale` × `height · scale` pixels.
+/// Says the size of an SVG in millimetres instead of units.
+pub(super) fn sized_svg(text: &str, page: &Page) -> String {
+    let (w, h) = page.units();
+    let (width, height) = (f64::from(w) / UNITS_PER_MM, f64::from(h) / UNITS_PER_MM);
+    text.replacen(
+        &format!("width=\"{w}\" height=\"{h}\""),
+        &format!("width=\"{width}mm\" height=\"{height}mm\""),
+        1,
+    )
+}
+
+/// The figure as a PNG of the page's size and resolution.
 #[must_use]
-pub fn png(figure: &Figure, width: u32, height: u32, scale: u32) -> Vec<u8> {
+pub fn png(figure: &Figure, page: &Page) -> Vec<u8> {
     install_font();
-    let (w, h) = (width * scale, height * scale);
+    let (w, h) = page.pixels();
     let mut pixels = vec![255u8; w as usize * h as usize * 3];
     {
         let root = BitMapBackend::with_buffer(&mut pixels, (w, h)).into_drawing_area();
-        let _ = draw(figure, &root, f64::from(scale));
+        let _ = draw(figure, &root, page.scale());
         let _ = root.present();
     }
+    png_of(&pixels, w, h, page.dpi)
+}
+
+/// Pixels (RGB) as a PNG that says its resolution; none is said for 0 dpi.
+pub(super) fn png_of(pixels: &[u8], w: u32, h: u32, dpi: f64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     // Writing to memory; the buffer has exactly the promised size.
-    let _ =
-        image::ImageEncoder::write_image(encoder, &pixels, w, h, image::ExtendedColorType::Rgb8);
+    let _ = image::ImageEncoder::write_image(encoder, pixels, w, h, image::ExtendedColorType::Rgb8);
+    // The chunk goes behind the header, which is 8 + 25 bytes long.
+    const HEADER: usize = 33;
+    if dpi > 0.0 && bytes.len() > HEADER {
+        let per_metre = (dpi / INCH * 1000.0).round() as u32;
+        let mut chunk = b"pHYs".to_vec();
+        chunk.extend(per_metre.to_be_bytes());
+        chunk.extend(per_metre.to_be_bytes());
+        // Metres.
+        chunk.push(1);
+        let mut crc = flate2::Crc::new();
+        crc.update(&chunk);
+        let mut whole = 9u32.to_be_bytes().to_vec();
+        whole.extend(&chunk);
+        whole.extend(crc.sum().to_be_bytes());
+        bytes.splice(HEADER..HEADER, whole);
+    }
     bytes
 }
 
@@ -334,9 +429,15 @@ mod tests {
 
     #[test]
     fn a_figure_becomes_svg_png_and_csv_with_its_units() {
-        let svg = svg(&figure(), 640, 480);
+        let page = Page {
+            width_mm: 80.0,
+            height_mm: 60.0,
+            dpi: 203.2,
+        };
+        let svg = svg(&figure(), &page);
+        assert!(svg.contains("width=\"80mm\" height=\"60mm\""), "{}", &svg[..120]);
         assert!(svg.contains("g(r)") && svg.contains("r (Å)") && svg.contains("cutoff"));
-        let png = png(&figure(), 320, 240, 2);
+        let png = png(&figure(), &page);
         let image = image::load_from_memory(&png).expect("a PNG");
         assert_eq!((image.width(), image.height()), (640, 480));
         assert!(image.to_rgb8().pixels().any(|p| p.0 == [0, 114, 178]));

@@ -3,6 +3,7 @@
 use super::plots::column_figure;
 use super::{AxisLabel, Figure, Ink, Layer};
 use crate::analyze::core_shell::{Composition, CoreShell};
+use crate::analyze::profiles::{Bin, Profile};
 use crate::analyze::{AnalyzeParams, Analyzed};
 
 /// Distance of every atom's neighbourhood from its best template, with the cutoff, which may be dragged.
@@ -27,6 +28,218 @@ pub fn ptm_figure(analyzed: &Analyzed, params: &AnalyzeParams) -> Option<Figure>
         counted.join(", ")
     );
     Some(figure)
+}
+
+/// Colour role of a phase.
+fn phase_ink(name: &str) -> Ink {
+    match name {
+        "core" => Ink::Core,
+        "crystalline_oxide" => Ink::CrystallineOxide,
+        "amorphous_oxide" => Ink::AmorphousOxide,
+        "interface" => Ink::Interface,
+        _ => Ink::Primary,
+    }
+}
+
+/// The PDFs of the crystals to compare with, at the bins of the model's.
+pub(super) fn reference_layers(analyzed: &Analyzed) -> Vec<Layer> {
+    let Some(pdf) = &analyzed.pdf else {
+        return Vec::new();
+    };
+    let inks = [Ink::Muted, Ink::CrystallineOxide, Ink::Core, Ink::AmorphousOxide];
+    analyzed
+        .references
+        .iter()
+        .zip(inks.into_iter().cycle())
+        .map(|(known, ink)| Layer::Line {
+            name: format!("{} ({})", known.name, known.elements.join(", ")),
+            points: pdf.r.iter().zip(&known.g).map(|(&r, &g)| [r, g]).collect(),
+            ink,
+            dashed: true,
+        })
+        .collect()
+}
+
+/// The PDF of each phase by itself.
+#[must_use]
+pub fn phase_pdf_figure(analyzed: &Analyzed) -> Option<Figure> {
+    if analyzed.phase_pdfs.is_empty() {
+        return None;
+    }
+    let mut layers: Vec<Layer> = analyzed
+        .phase_pdfs
+        .iter()
+        .map(|(name, pdf)| Layer::Line {
+            name: name.replace('_', " "),
+            points: pdf.r.iter().zip(&pdf.g).map(|(&r, &g)| [r, g]).collect(),
+            ink: phase_ink(name),
+            dashed: false,
+        })
+        .collect();
+    layers.extend(reference_layers(analyzed));
+    let peaks: Vec<String> = analyzed
+        .phase_pdfs
+        .iter()
+        .filter_map(|(name, pdf)| Some(format!("{} {:.2} Å", name.replace('_', " "), pdf.peaks.first()?)))
+        .collect();
+    Some(Figure {
+        id: "pdf_phases".to_owned(),
+        title: "Pair distribution function by phase".to_owned(),
+        x: AxisLabel::new("r", "Å"),
+        y: AxisLabel::new("g(r)", ""),
+        layers,
+        note: format!("each corrected for its own shape; first peaks: {}", peaks.join(", ")),
+        ..Figure::default()
+    })
+}
+
+/// The structure factor.
+#[must_use]
+pub fn structure_factor_figure(analyzed: &Analyzed) -> Option<Figure> {
+    let found = analyzed.structure_factor.as_ref().filter(|f| !f.q.is_empty())?;
+    let peaks: Vec<String> = found.peaks.iter().take(6).map(|q| format!("{q:.2}")).collect();
+    Some(Figure {
+        id: "structure_factor".to_owned(),
+        title: "Structure factor".to_owned(),
+        x: AxisLabel::new("q", "Å⁻¹"),
+        y: AxisLabel::new("S(q)", ""),
+        layers: vec![Layer::Line {
+            name: "S(q)".to_owned(),
+            points: found.q.iter().zip(&found.s).map(|(&q, &s)| [q, s]).collect(),
+            ink: Ink::Primary,
+            dashed: false,
+        }],
+        note: format!(
+            "from g(r) up to {:.0} Å with a Lorch window (resolution {:.2} Å⁻¹); peaks at {} Å⁻¹",
+            found.range,
+            5.4 / found.range,
+            peaks.join(", ")
+        ),
+        ..Figure::default()
+    })
+}
+
+/// Mean degree of oxidation against the volume threshold, with the limits of the distortion 10 % apart.
+#[must_use]
+pub fn sweep_figure(analyzed: &Analyzed, params: &AnalyzeParams) -> Option<Figure> {
+    let sweep = analyzed.sweep.as_ref()?;
+    let mut layers = Vec::new();
+    for (name, lines) in &sweep.means {
+        for (k, line) in lines.iter().enumerate() {
+            let points: Vec<[f64; 2]> = sweep
+                .volumes
+                .iter()
+                .zip(line)
+                .filter(|(_, mean)| mean.is_finite())
+                .map(|(&v, &mean)| [v, mean])
+                .collect();
+            layers.push(Layer::Line {
+                name: if k == 1 { name.replace('_', " ") } else { String::new() },
+                points,
+                ink: phase_ink(name),
+                dashed: k != 1,
+            });
+        }
+    }
+    layers.push(Layer::Vertical {
+        x: params.oxygen_volume,
+        label: "holds an O above".to_owned(),
+        id: Some("oxygen_volume".to_owned()),
+        ink: Ink::Accent,
+    });
+    let bands: Vec<String> = sweep
+        .means
+        .iter()
+        .filter_map(|(name, _)| {
+            let [low, high] = sweep.band(name)?;
+            Some(format!("{} {low:.3} to {high:.3}", name.replace('_', " ")))
+        })
+        .collect();
+    Some(Figure {
+        id: "oxidation_sweep".to_owned(),
+        title: "Oxidation against its thresholds".to_owned(),
+        x: AxisLabel::new("Volume threshold", "Å³"),
+        y: AxisLabel::new("Mean degree of oxidation", ""),
+        layers,
+        note: format!(
+            "O is inferred, not seen; both thresholds ±10 %: {}; dashed: distortion {:.3} and {:.3}",
+            bands.join(", "),
+            sweep.distortions[0],
+            sweep.distortions[2]
+        ),
+        ..Figure::default()
+    })
+}
+
+/// How the ids of profiles begin.
+pub const PROFILE: &str = "profile_";
+
+/// A quantity against the distance from a surface: mean, 95 % interval of the mean, and the fit that explains more.
+#[must_use]
+pub fn profile_figure(profile: &Profile) -> Figure {
+    let line = |name: &str, ink, dashed, value: &dyn Fn(&Bin) -> f64| Layer::Line {
+        name: name.to_owned(),
+        points: profile
+            .bins
+            .iter()
+            .map(|bin| [bin.mean_distance, value(bin)])
+            .filter(|p| p[1].is_finite())
+            .collect(),
+        ink,
+        dashed,
+    };
+    let mut layers = vec![
+        line("mean", Ink::Primary, false, &|b| b.mean),
+        line("95 % of the mean", Ink::Muted, false, &|b| b.mean - b.ci95),
+        line("", Ink::Muted, false, &|b| b.mean + b.ci95),
+    ];
+    let quantity = profile.column.trim_end_matches("_A").replace('_', " ");
+    let n: usize = profile.bins.iter().map(|b| b.n).sum();
+    let mut note = format!("{n} atoms in {} bins", profile.bins.len());
+    let logistic = profile.logistic.as_ref().map_or(f64::NEG_INFINITY, |f| f.r2);
+    let exponential = profile.exponential.as_ref().map_or(f64::NEG_INFINITY, |f| f.r2);
+    if let Some(fit) = profile.logistic.as_ref().filter(|_| logistic >= exponential) {
+        let [a, b, x0, w] = fit.values;
+        layers.push(line("logistic", Ink::Accent, true, &|bin| {
+            a + (b - a) / (1.0 + (-(bin.mean_distance - x0) / w).exp())
+        }));
+        let width = 2.0 * 9f64.ln();
+        note += &format!(
+            "; logistic: middle {x0:.2} ± {:.2} Å, 10–90 % width {:.2} ± {:.2} Å, R² {:.3}",
+            fit.errors[2],
+            (width * w).abs(),
+            width * fit.errors[3],
+            fit.r2
+        );
+    } else if let Some(fit) = &profile.exponential {
+        let [c, a, length] = fit.values;
+        layers.push(line("exponential", Ink::Accent, true, &|bin| {
+            if bin.distance > 0.0 { c + a * (-bin.mean_distance / length).exp() } else { f64::NAN }
+        }));
+        note += &format!(
+            "; exponential: length {length:.2} ± {:.2} Å, R² {:.3}",
+            fit.errors[2], fit.r2
+        );
+    }
+    let from = match profile.from.as_str() {
+        "surface" => "Depth below the surface".to_owned(),
+        "core" => "Distance from the core".to_owned(),
+        other => format!("Distance from {}", other.replace('_', " ").replace('|', " | ")),
+    };
+    let stem: String = profile
+        .from
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    Figure {
+        id: format!("{PROFILE}{stem}_{}", profile.column),
+        title: format!("{quantity}, {}", from.to_lowercase()),
+        x: AxisLabel::new(&from, "Å"),
+        y: AxisLabel::new(&quantity, &profile.unit),
+        layers,
+        note,
+        ..Figure::default()
+    }
 }
 
 /// Share of core atoms against depth, and the neighbours of the other kind.
@@ -101,6 +314,7 @@ pub fn structure_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Fig
     ]
     .into_iter()
     .flatten()
+    .chain(analyzed.profiles.iter().map(profile_figure))
     .collect()
 }
 
@@ -159,5 +373,6 @@ mod tests {
         };
         let (first, last) = (points[0], points[points.len() - 1]);
         assert!(first[1] > 99.0 && last[1] < 1.0, "{first:?} {last:?}");
+        assert!(figures.iter().any(|f| f.id == "profile_core_fraction_Pd"));
     }
 }

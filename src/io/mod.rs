@@ -11,6 +11,7 @@ mod arrays;
 mod atomic;
 mod digital_micrograph;
 mod emd;
+mod cif;
 mod error;
 mod hdf5;
 pub mod matlab;
@@ -28,6 +29,7 @@ pub use acquisition::Acquisition;
 pub use array::{NumberType, shape_text};
 pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec, stated_pixel_size};
 pub use atomic::write_atomically;
+pub use cif::read_cif;
 pub use error::IoError;
 pub use pairing::{Pairing, pair_files};
 pub use save::{

@@ -157,6 +157,8 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         | JobOutput::GeometryRound(_)
         | JobOutput::Preview { .. }
         | JobOutput::Exported(_)
+        | JobOutput::OtherAnalyzed { .. }
+        | JobOutput::Crystal(_)
         | JobOutput::Autosaved { .. }
         | JobOutput::Doubts { .. } => {
             return Vec::new();

@@ -129,6 +129,24 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             let doubts = Arc::new(measure::doubts(&input, &params, &context.monitor)?);
             context.output(JobOutput::Doubts { doubts, atoms });
         }
+        Job::AnalyzeOther { path, params } => {
+            let atoms = super::input::load_atoms(&super::input::AtomsInput {
+                atoms: path.display().to_string(),
+                unit: None,
+            })?;
+            context.monitor.phase("Analyze");
+            let outcome = crate::analyze::analyze(&atoms, &params, &context.monitor)
+                .map_err(|error| stopped_or(error, &path.display().to_string()))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            context.output(JobOutput::OtherAnalyzed {
+                name: name.into_owned(),
+                outcome: Arc::new(outcome),
+            });
+        }
+        Job::LoadCrystal { path } => {
+            let crystal = crate::io::read_cif(&path).map_err(JobError::failed)?;
+            context.output(JobOutput::Crystal(Box::new(crystal)));
+        }
         Job::Analyze { atoms, params } => {
             analyze(&atoms, &params, context)?;
         }

@@ -1,8 +1,11 @@
 //! Writes results; the ending of the name chooses the format.
 
 use super::{Export, JobError};
-use crate::analyze::{AnalyzeParams, Analyzed};
-use crate::figures::{Figure, plots, render};
+use crate::analyze::Analyzed;
+use crate::figures::render::{self, Page};
+use crate::figures::sheet::{self, Sheet};
+use crate::figures::tables;
+use crate::figures::{Figure, plots};
 use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
@@ -11,9 +14,6 @@ use crate::trace::cutoff::Cutoff;
 use crate::trace::doubts::Doubt;
 use std::path::Path;
 
-/// Pixels of an exported figure at 100 %; PNG is drawn at three times this (300 dpi at 16 × 12 cm).
-const FIGURE_SIZE: (u32, u32) = (640, 480);
-const PNG_SCALE: u32 = 3;
 
 /// Writes `what` to `path`, over what is there (the dialog or `--force` asked).
 ///
@@ -24,8 +24,17 @@ pub fn export(what: &Export, path: &Path) -> Result<(), JobError> {
         Export::Volume(volume) => write_volume(volume, path, true),
         Export::Series(series) => write_series(series, path, true),
         Export::Atoms(atoms) => write_atoms(atoms, path, true),
-        Export::Figure(figure) => write_figure(figure, path, true),
-        Export::Analysis(analyzed) => write_analysis(analyzed, &analyzed.params, path, true),
+        Export::Figure(figure, page) => write_figure(figure, page, path, true),
+        Export::Sheet(sheet, page) => write_sheet(sheet, page, path, true),
+        Export::Table(table) => write_bytes(tables::csv(table).as_bytes(), path, true),
+        Export::Analysis(analyzed, volume, page) => {
+            let how = Style {
+                page: *page,
+                png: true,
+                force: true,
+            };
+            write_analysis(analyzed, volume.as_deref(), how, path)
+        }
         Export::Report(workspace) => write_report(workspace, path, true),
     }
 }
@@ -73,25 +82,50 @@ pub fn write_atoms(atoms: &Atoms, path: &Path, force: bool) -> Result<(), JobErr
 ///
 /// # Errors
 /// As [`export`].
-pub fn write_figure(figure: &Figure, path: &Path, force: bool) -> Result<(), JobError> {
-    let (width, height) = FIGURE_SIZE;
-    let ending = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_lowercase();
-    let bytes = match ending.as_str() {
-        "svg" => render::svg(figure, width, height).into_bytes(),
-        "png" => render::png(figure, width, height, PNG_SCALE),
+pub fn write_figure(
+    figure: &Figure,
+    page: &Page,
+    path: &Path,
+    force: bool,
+) -> Result<(), JobError> {
+    sound(page)?;
+    let bytes = match ending(path).as_str() {
+        "svg" => render::svg(figure, page).into_bytes(),
+        "png" => render::png(figure, page),
         "csv" => render::csv(figure).into_bytes(),
-        _ => {
-            return Err(JobError::Failed(format!(
-                "{}: expected a name that ends in .svg, .png or .csv",
-                path.display()
-            )));
-        }
+        _ => return Err(wrong_ending(path, ".svg, .png or .csv")),
     };
     write_bytes(&bytes, path, force)
+}
+
+/// Writes a sheet of maps (.svg, .png).
+///
+/// # Errors
+/// As [`export`].
+pub fn write_sheet(sheet: &Sheet, page: &Page, path: &Path, force: bool) -> Result<(), JobError> {
+    sound(page)?;
+    let bytes = match ending(path).as_str() {
+        "svg" => sheet::svg(sheet, page).into_bytes(),
+        "png" => sheet::png(sheet, page),
+        _ => return Err(wrong_ending(path, ".svg or .png")),
+    };
+    write_bytes(&bytes, path, force)
+}
+
+fn ending(path: &Path) -> String {
+    let ending = path.extension().and_then(|e| e.to_str());
+    ending.unwrap_or_default().to_lowercase()
+}
+
+fn wrong_ending(path: &Path, expected: &str) -> JobError {
+    JobError::Failed(format!(
+        "{}: expected a name that ends in {expected}",
+        path.display()
+    ))
+}
+
+fn sound(page: &Page) -> Result<(), JobError> {
+    page.fault().map_or(Ok(()), |why| Err(JobError::Failed(why)))
 }
 
 pub(super) fn write_bytes(bytes: &[u8], path: &Path, force: bool) -> Result<(), JobError> {
@@ -103,30 +137,93 @@ fn make_folder(folder: &Path) -> Result<(), JobError> {
         .map_err(|error| JobError::Failed(format!("{}: {error}", folder.display())))
 }
 
-/// Writes `analysis.json`, `atoms.xyz`, `oxygen.xyz` and every figure as SVG and CSV.
+/// How the files of a folder are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Style {
+    /// Size and resolution of the figures.
+    pub page: Page,
+    /// PNG beside SVG and CSV.
+    pub png: bool,
+    /// Over what is there.
+    pub force: bool,
+}
+
+impl Style {
+    fn figures(&self, figures: &[Figure], folder: &Path) -> Result<(), JobError> {
+        for figure in figures {
+            for ending in ["svg", "csv", "png"] {
+                if ending != "png" || self.png {
+                    let path = folder.join(format!("{}.{ending}", figure.id));
+                    write_figure(figure, &self.page, &path, self.force)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn json(&self, value: &serde_json::Value, path: &Path) -> Result<(), JobError> {
+        let text = serde_json::to_string_pretty(value).map_err(JobError::failed)?;
+        write_bytes(text.as_bytes(), path, self.force)
+    }
+}
+
+/// Writes `analysis.json`, `atoms.xyz`, `oxygen-inferred.xyz`, every table as CSV, every figure as SVG and CSV, and the maps;
+/// with the volume the density of every layer beside its atoms.
 ///
 /// # Errors
 /// As [`export`].
 pub fn write_analysis(
     analyzed: &Analyzed,
-    params: &AnalyzeParams,
+    volume: Option<&Volume>,
+    how: Style,
     folder: &Path,
-    force: bool,
 ) -> Result<(), JobError> {
+    let force = how.force;
+    sound(&how.page)?;
     make_folder(folder)?;
-    let text = serde_json::to_string_pretty(&analyzed.summary).map_err(JobError::failed)?;
-    write_bytes(text.as_bytes(), &folder.join("analysis.json"), force)?;
+    let summary = super::measure::summary_with(analyzed, volume);
+    how.json(&summary, &folder.join("analysis.json"))?;
     write_atoms(&analyzed.atoms, &folder.join("atoms.xyz"), force)?;
     write_atoms(&analyzed.atoms, &folder.join("atoms.csv"), force)?;
     if !analyzed.oxygen.is_empty() {
         let oxygen = Atoms::from_positions(analyzed.oxygen.clone(), "O");
         write_atoms(&oxygen, &folder.join("oxygen-inferred.xyz"), force)?;
     }
-    for figure in plots::analysis_figures(analyzed, params) {
-        write_figure(&figure, &folder.join(format!("{}.svg", figure.id)), force)?;
-        write_figure(&figure, &folder.join(format!("{}.csv", figure.id)), force)?;
+    for table in tables::analysis_tables(analyzed) {
+        let path = folder.join(format!("table_{}.csv", table.id));
+        write_bytes(tables::csv(&table).as_bytes(), &path, force)?;
+    }
+    let figures = plots::analysis_figures(analyzed, &analyzed.params);
+    how.figures(&figures, folder)?;
+    for (name, sheet) in super::maps::sheets(analyzed, volume) {
+        for ending in ["svg", "png"] {
+            if ending != "png" || how.png {
+                write_sheet(&sheet, &how.page, &folder.join(format!("{name}.{ending}")), force)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Writes the comparison of several models: `compare.json`, `compare.csv` and the plots that they share, overlaid.
+///
+/// # Errors
+/// As [`export`].
+pub fn write_comparison(
+    models: &[(String, &Analyzed)],
+    how: Style,
+    folder: &Path,
+) -> Result<(), JobError> {
+    sound(&how.page)?;
+    make_folder(folder)?;
+    let found = crate::analyze::compare::compare(models);
+    how.json(&found.json(), &folder.join("compare.json"))?;
+    write_bytes(found.csv().as_bytes(), &folder.join("compare.csv"), how.force)?;
+    let figures: Vec<(String, Vec<Figure>)> = models
+        .iter()
+        .map(|(name, one)| (name.clone(), plots::analysis_figures(one, &one.params)))
+        .collect();
+    how.figures(&crate::figures::overlay::overlays(&figures), folder)
 }
 
 /// Writes the methods table, the figures, and the data package of a whole project.
@@ -153,12 +250,22 @@ pub fn write_report(workspace: &Workspace, folder: &Path, force: bool) -> Result
     }
     let figures = folder.join("figures");
     make_folder(&figures)?;
+    let page = Page::default();
     for figure in plots::workspace_figures(workspace) {
-        write_figure(&figure, &figures.join(format!("{}.svg", figure.id)), force)?;
-        write_figure(&figure, &figures.join(format!("{}.png", figure.id)), force)?;
+        // Profiles are many; they lie with the analysis.
+        if !figure.id.starts_with(crate::figures::structure::PROFILE) {
+            write_figure(&figure, &page, &figures.join(format!("{}.svg", figure.id)), force)?;
+            write_figure(&figure, &page, &figures.join(format!("{}.png", figure.id)), force)?;
+        }
     }
     if let Some(analyzed) = &workspace.analyzed {
-        write_analysis(analyzed, &analyzed.params, &folder.join("analysis"), force)?;
+        let how = Style {
+            page,
+            png: false,
+            force,
+        };
+        let volume = workspace.volume.as_deref();
+        write_analysis(analyzed, volume, how, &folder.join("analysis"))?;
     }
     Ok(())
 }

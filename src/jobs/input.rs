@@ -2,9 +2,12 @@
 //! window fills them from its panels.
 
 use super::JobError;
+use crate::analyze::AnalyzeParams;
+use crate::analyze::crystals::Reference;
 use crate::io::{self, SeriesOptions};
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Along which image axis the tilt axis lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -99,6 +102,30 @@ pub fn load_atoms(input: &AtomsInput) -> Result<Atoms, JobError> {
         ))),
         _ => Ok(atoms),
     }
+}
+
+/// The parameters with the crystals of the `.cif` files they name.
+///
+/// # Errors
+/// As [`load_series`].
+pub fn with_crystals(mut params: AnalyzeParams) -> Result<AnalyzeParams, JobError> {
+    for reference in &mut params.references {
+        if let Reference::Name(name) = reference
+            && name.to_lowercase().ends_with(".cif")
+        {
+            *reference = load_crystal(Path::new(name))?;
+        }
+    }
+    Ok(params)
+}
+
+/// Reads a crystal (.cif).
+///
+/// # Errors
+/// As [`load_series`].
+pub fn load_crystal(path: &Path) -> Result<Reference, JobError> {
+    let crystal = io::read_cif(path).map_err(JobError::failed)?;
+    Ok(Reference::Crystal(Box::new(crystal)))
 }
 
 /// Reads angles.

@@ -3,6 +3,7 @@
 
 use super::{Job, JobError};
 use crate::analyze::Analyzed;
+use crate::analyze::compare::Comparison;
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
 use crate::monitor::Monitor;
 use crate::project::{Stage, StageStatus, Workspace, pipeline};
@@ -172,6 +173,60 @@ pub fn analysis_lines(analyzed: &Analyzed) -> Vec<String> {
         lines.push(format!(
             "degree of oxidation {oxidation:.3} (O atoms are inferred)"
         ));
+    }
+    if let Some(stack) = &analyzed.stack {
+        let (mean, sd, n) = stack.spacing();
+        lines.push(if stack.atomic {
+            format!("{} layers along {}, {mean:.3} ± {sd:.3} Å apart (n = {n})", stack.sheets.len(), stack.spec)
+        } else {
+            format!("no atomic layers along {}", stack.spec)
+        });
+    }
+    lines.extend(analyzed.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}
+
+/// The numbers of an analysis; with a volume also how dense the voids are against the atoms.
+#[must_use]
+pub fn summary_with(analyzed: &Analyzed, volume: Option<&Volume>) -> Value {
+    let mut summary = analyzed.summary.clone();
+    if let (Some(volume), Some(list)) = (volume, summary.pointer_mut("/voids/list"))
+        && let Some(list) = list.as_array_mut()
+    {
+        let inner = analyzed.voids.iter().filter(|void| !void.at_surface);
+        let places: Vec<[f64; 3]> = inner.map(|void| void.center).collect();
+        let densities = super::maps::relative_density(volume, &analyzed.atoms, &places);
+        for (void, density) in list.iter_mut().zip(densities) {
+            void["density_over_atoms"] = json!(density);
+        }
+    }
+    summary
+}
+
+/// The differences that stand out, for a terminal: those of at least three standard errors, the largest first.
+#[must_use]
+pub fn comparison_lines(found: &Comparison) -> Vec<String> {
+    const MOST: usize = 12;
+    let first = found.models.first().map_or("", String::as_str);
+    let mut lines = Vec::new();
+    for (model, name) in found.models.iter().enumerate().skip(1) {
+        let mut clear: Vec<(f64, String)> = found
+            .rows
+            .iter()
+            .filter_map(|row| {
+                let (value, error) = row.difference(model)?;
+                let error = error.filter(|e| *e > 0.0)?;
+                let text = format!("  {}: {value:+.4} ± {error:.4}", row.name);
+                ((value / error).abs() >= 3.0).then_some(((value / error).abs(), text))
+            })
+            .collect();
+        clear.sort_by(|a, b| b.0.total_cmp(&a.0));
+        lines.push(format!(
+            "{name} − {first}: {} of {} quantities differ by three standard errors or more",
+            clear.len(),
+            found.rows.len()
+        ));
+        lines.extend(clear.into_iter().take(MOST).map(|(_, text)| text));
     }
     lines
 }

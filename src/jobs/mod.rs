@@ -12,6 +12,7 @@ pub mod export;
 pub mod geometry;
 pub mod input;
 pub mod latest;
+pub mod maps;
 pub mod measure;
 mod memory;
 pub mod open;
@@ -21,6 +22,7 @@ pub mod worker;
 pub use accept::accept;
 
 use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::figures::render::Page;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::preprocess::{PrepareParams, Prepared};
 use crate::project::{Record, Workspace};
@@ -170,6 +172,18 @@ pub enum Job {
         /// How.
         params: AnalyzeParams,
     },
+    /// Structure analysis of another model, to stand beside this one.
+    AnalyzeOther {
+        /// Its file.
+        path: PathBuf,
+        /// How.
+        params: AnalyzeParams,
+    },
+    /// Read a crystal to compare with (.cif).
+    LoadCrystal {
+        /// Its file.
+        path: PathBuf,
+    },
     /// The whole road with parameters chosen from the data.
     Auto {
         /// The series as read.
@@ -203,10 +217,15 @@ pub enum Export {
     Series(Arc<TiltSeries>),
     /// XYZ (extended) or CSV.
     Atoms(Arc<Atoms>),
-    /// SVG, PNG or CSV.
-    Figure(Box<crate::figures::Figure>),
-    /// A folder: JSON, CSV, extended XYZ and figures of an analysis.
-    Analysis(Arc<Analyzed>),
+    /// SVG, PNG or CSV, of a stated size.
+    Figure(Box<crate::figures::Figure>, Page),
+    /// A sheet of maps: SVG or PNG, of a stated size.
+    Sheet(Box<crate::figures::sheet::Sheet>, Page),
+    /// CSV.
+    Table(Box<crate::figures::tables::Table>),
+    /// A folder: JSON, CSV, extended XYZ, maps and figures of an analysis, these of a stated size; with the volume the density
+    /// of its layers.
+    Analysis(Arc<Analyzed>, Option<Arc<Volume>>, Page),
     /// A folder: methods table, figures and data package of a whole project.
     Report(Box<Workspace>),
 }
@@ -230,6 +249,8 @@ impl Job {
             Self::Refine { .. } => "Refine",
             Self::Doubts { .. } => "Doubtful places",
             Self::Analyze { .. } => "Analyze",
+            Self::AnalyzeOther { .. } => "Compare",
+            Self::LoadCrystal { .. } => "Read crystal",
             Self::Auto { .. } => "Auto",
             Self::Demo => "Demo",
             Self::Export { .. } => "Export",
@@ -344,6 +365,15 @@ pub enum JobOutput {
         /// What ran.
         record: Record,
     },
+    /// Another model was analysed; the document stays as it is.
+    OtherAnalyzed {
+        /// What it is called: its file's stem.
+        name: String,
+        /// The outcome.
+        outcome: Arc<Analyzed>,
+    },
+    /// A crystal was read.
+    Crystal(Box<crate::model::Crystal>),
     /// The model was compared with the truth.
     Compared {
         /// One line for the log and the demo's card.

@@ -1,11 +1,13 @@
 //! Everything the user can ask for, as data. Panels and views push actions; the app runs them after the frame.
 //! An action carries its text, tooltip and shortcut: menu, palette and keys all read them here.
 
+use super::dialogs::SheetKind;
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 use super::state::{ColorBy, ColorMap, Ghost, TiltPicture, Tool, ViewKind};
 use crate::analyze::AnalyzeParams;
 use crate::jobs::examine::RefinedPart;
+use crate::figures::render::Page;
 use crate::jobs::{Job, OpenHints};
 use crate::model::{AtomId, EulerAngles};
 use crate::monitor::Stopped;
@@ -161,6 +163,16 @@ pub enum Action {
     DragLine(String, f64, bool),
     /// Write the figure with this id.
     ExportFigure(String),
+    /// Write the table with this id.
+    ExportTable(String),
+    /// Write a sheet of maps.
+    ExportSheet(SheetKind),
+    /// Choose another model to compare with.
+    CompareWith,
+    /// Take a model out of the comparison, by its place.
+    ForgetOther(usize),
+    /// Choose a crystal file to compare with.
+    ChooseCrystal,
     /// Write the model.
     ExportAtoms,
     /// Write the volume.
@@ -244,6 +256,8 @@ pub enum ViewChange {
     DensityContrast([f32; 2]),
     /// Percentiles of an image's histogram.
     ImagePercentiles([f32; 2]),
+    /// Size and resolution of exported figures.
+    Page(Page),
     /// Play the tilts.
     Playing(bool),
     /// Picture of the tilt view.

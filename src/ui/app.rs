@@ -199,7 +199,11 @@ impl App {
             let ask_tilts = matches!(event, JobEvent::Finished { .. })
                 && (self.state.job.as_ref())
                     .is_some_and(|job| matches!(job.title, "Auto" | "Demo" | "Refine"));
+            let crystal = matches!(&event, JobEvent::Output { output, .. } if matches!(**output, JobOutput::Crystal(_)));
             self.state.fold(event);
+            if crystal {
+                self.analyze_live();
+            }
             if ask_tilts {
                 self.ask_tilts();
             }
@@ -242,7 +246,10 @@ impl App {
                     std::mem::swap(&mut state.workspace.project.parameters.analyze, &mut wanted);
                 }
             }
-            Some(Err(error)) => state.toast(Severity::Warning, error.to_string()),
+            Some(Err(error)) => {
+                state.analysis_fault = Some(error.to_string());
+                state.toast(Severity::Warning, error.to_string());
+            }
             _ => {}
         }
     }

@@ -14,10 +14,23 @@ pub enum Ask {
     Open,
     /// A folder to open.
     OpenFolder,
+    /// Another model to compare with.
+    CompareWith,
+    /// A crystal to compare with.
+    Crystal,
     /// Where the project goes.
     SaveProject,
     /// Where a result goes.
     Export(ExportKind),
+}
+
+/// A sheet of maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SheetKind {
+    /// Slabs along z, in the colours of the window.
+    Gallery,
+    /// The layers of the plane, density and atoms.
+    Filmstrip,
 }
 
 /// A result that can be written.
@@ -31,6 +44,10 @@ pub enum ExportKind {
     Atoms,
     /// A figure by its id.
     Figure(String),
+    /// A table by its id.
+    Table(String),
+    /// A sheet of maps.
+    Sheet(SheetKind),
     /// The analysis, a folder.
     Analysis,
     /// The report, a folder.
@@ -43,11 +60,15 @@ impl Ask {
         match self {
             Self::Open => "Open files",
             Self::OpenFolder => "Open a folder",
+            Self::CompareWith => "Compare with another model",
+            Self::Crystal => "Compare with a crystal",
             Self::SaveProject => "Save the project as",
             Self::Export(ExportKind::Volume) => "Export the volume",
             Self::Export(ExportKind::Series) => "Export the tilt series",
             Self::Export(ExportKind::Atoms) => "Export the model",
             Self::Export(ExportKind::Figure(_)) => "Export the figure",
+            Self::Export(ExportKind::Table(_)) => "Export the table",
+            Self::Export(ExportKind::Sheet(_)) => "Export the maps",
             Self::Export(ExportKind::Analysis) => "Export the analysis",
             Self::Export(ExportKind::Report) => "Export the report",
         }
@@ -61,6 +82,8 @@ impl Ask {
                  volumes, projects (.aetlas); several paths are separated by ;"
             }
             Self::OpenFolder => "A folder with projections and angles",
+            Self::CompareWith => "A model in Å (.xyz, .extxyz, .csv, text)",
+            Self::Crystal => "A crystal structure (.cif)",
             Self::SaveProject => {
                 "A project is one .aetlas file; its arrays go into a folder beside it"
             }
@@ -73,6 +96,8 @@ impl Ask {
             Self::Export(ExportKind::Figure(_)) => {
                 "The ending chooses the format: .svg, .png or .csv"
             }
+            Self::Export(ExportKind::Table(_)) => "A table of numbers: .csv",
+            Self::Export(ExportKind::Sheet(_)) => "The ending chooses the format: .svg or .png",
             Self::Export(ExportKind::Analysis) => {
                 "A folder: JSON, CSV, extended XYZ and the figures"
             }
@@ -86,19 +111,27 @@ impl Ask {
         // Characters that some system does not take in a file name.
         let name = name.replace([':', '/', '\\', '*', '?', '"', '<', '>', '|'], "");
         match self {
-            Self::Open | Self::OpenFolder => String::new(),
+            Self::Open | Self::OpenFolder | Self::CompareWith | Self::Crystal => String::new(),
             Self::SaveProject => format!("{name}.aetlas"),
             Self::Export(ExportKind::Volume) => format!("{name}_volume.mrc"),
             Self::Export(ExportKind::Series) => format!("{name}_series.mrc"),
             Self::Export(ExportKind::Atoms) => format!("{name}_model.extxyz"),
             Self::Export(ExportKind::Figure(id)) => format!("{name}_{id}.svg"),
+            Self::Export(ExportKind::Table(id)) => format!("{name}_{id}.csv"),
+            Self::Export(ExportKind::Sheet(SheetKind::Gallery)) => format!("{name}_gallery.png"),
+            Self::Export(ExportKind::Sheet(SheetKind::Filmstrip)) => {
+                format!("{name}_filmstrip.png")
+            }
             Self::Export(ExportKind::Analysis) => format!("{name}_analysis"),
             Self::Export(ExportKind::Report) => format!("{name}_report"),
         }
     }
 
     fn reads(&self) -> bool {
-        matches!(self, Self::Open | Self::OpenFolder)
+        matches!(
+            self,
+            Self::Open | Self::OpenFolder | Self::CompareWith | Self::Crystal
+        )
     }
 }
 
@@ -230,7 +263,7 @@ impl Dialogs {
             ui.horizontal(|ui| {
                 let empty = prompt.text.trim().is_empty();
                 let text = match &prompt.ask {
-                    Ask::Open | Ask::OpenFolder => "Open",
+                    Ask::Open | Ask::OpenFolder | Ask::CompareWith | Ask::Crystal => "Open",
                     Ask::SaveProject => "Save",
                     Ask::Export(_) => "Export",
                 };
@@ -296,7 +329,7 @@ fn ask_natively(ask: &Ask, start: PathBuf) -> Option<Vec<PathBuf>> {
         dialog = dialog.set_file_name(name.to_string_lossy());
     }
     match ask {
-        Ask::Open => dialog.pick_files(),
+        Ask::Open | Ask::CompareWith | Ask::Crystal => dialog.pick_files(),
         Ask::OpenFolder => dialog.pick_folder().map(|path| vec![path]),
         _ => dialog.save_file().map(|path| vec![path]),
     }

@@ -106,10 +106,13 @@ impl Views {
     /// Draws the slab maps.
     pub fn gallery(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         self.update_colors(state);
-        let colors = self
+        let (colors, range) = self
             .colors
             .as_ref()
-            .map_or(&[] as &[Color32], |(_, colors, _)| colors.as_slice());
+            .map_or((&[] as &[Color32], None), |(_, colors, range)| {
+                (colors.as_slice(), *range)
+            });
         gallery::ui(ui, state, &Colors { colors }, actions);
+        gallery::bar(ui, state, range);
     }
 }

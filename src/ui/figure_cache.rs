@@ -1,7 +1,9 @@
 //! The figures of the tray, remade only when what they show has changed.
 
 use super::state::AppState;
-use crate::figures::{Figure, cutoff::cutoff_figures, plots};
+use crate::analyze::compare;
+use crate::figures::tables::{self, Table};
+use crate::figures::{Figure, cutoff::cutoff_figures, overlay, plots};
 use std::sync::Arc;
 
 /// What a figure was made from; equal keys mean an equal figure.
@@ -13,6 +15,7 @@ struct Key {
     cutoff: usize,
     analyzed: usize,
     boo_threshold: f64,
+    others: Vec<usize>,
     geometry: Option<(usize, f64)>,
     preparation: usize,
 }
@@ -24,6 +27,9 @@ pub struct FigureCache {
     run: Vec<Figure>,
     trace: Vec<Figure>,
     analysis: Vec<Figure>,
+    comparison: Vec<Figure>,
+    tables: Vec<Table>,
+    compared: Option<Table>,
 }
 
 /// Identity of shared data: it is never changed once published.
@@ -53,6 +59,7 @@ impl FigureCache {
             cutoff: identity(cutoff),
             analyzed: identity(workspace.analyzed.as_ref()),
             boo_threshold: analyze.boo_threshold,
+            others: state.others.iter().map(|(_, other)| Arc::as_ptr(other).addr()).collect(),
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
             preparation: identity(state.preparation.as_ref()),
         };
@@ -91,12 +98,50 @@ impl FigureCache {
                 .map(|analyzed| plots::analysis_figures(analyzed, analyze))
                 .unwrap_or_default();
         }
+        if key.analyzed != self.key.analyzed {
+            let analyzed = workspace.analyzed.as_deref();
+            self.tables = analyzed.map(tables::analysis_tables).unwrap_or_default();
+        }
+        if (key.analyzed, &key.others) != (self.key.analyzed, &self.key.others) {
+            self.compare(state);
+        }
         self.key = key;
+    }
+
+    /// Lays this model and the others over one another.
+    fn compare(&mut self, state: &AppState) {
+        (self.comparison, self.compared) = (Vec::new(), None);
+        let Some(own) = state.workspace.analyzed.as_deref() else {
+            return;
+        };
+        if state.others.is_empty() {
+            return;
+        }
+        let mut models = vec![("this model".to_owned(), own)];
+        models.extend(state.others.iter().map(|(name, other)| (name.clone(), &**other)));
+        self.compared = Some(tables::comparison(&compare::compare(&models)));
+        let figures: Vec<(String, Vec<Figure>)> = models
+            .iter()
+            .map(|(name, one)| (name.clone(), plots::analysis_figures(one, &one.params)))
+            .collect();
+        self.comparison = overlay::overlays(&figures);
     }
 
     /// Every figure there is.
     pub fn all(&self) -> impl Iterator<Item = &Figure> {
-        self.run.iter().chain(&self.trace).chain(&self.analysis)
+        let own = self.run.iter().chain(&self.trace).chain(&self.analysis);
+        own.chain(&self.comparison)
+    }
+
+    /// Every table there is.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().chain(&self.compared)
+    }
+
+    /// A table by its id.
+    #[must_use]
+    pub fn table(&self, id: &str) -> Option<&Table> {
+        self.tables().find(|table| table.id == id)
     }
 
     /// A figure by its id.

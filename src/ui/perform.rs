@@ -5,10 +5,10 @@ mod steps;
 
 use super::actions::{Action, ViewChange};
 use super::app::App;
-use super::dialogs::{Ask, ExportKind};
+use super::dialogs::{Ask, ExportKind, SheetKind};
 use super::editing::{self, Edited};
 use super::queue::{self, Proposal};
-use super::state::{AppState, Severity, Tool, ViewKind};
+use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
 use crate::model::TiltSeries;
 use crate::project::Stage;
@@ -115,6 +115,15 @@ impl App {
             Action::ExportAnalysis => self.ask_export(ExportKind::Analysis),
             Action::ExportReport => self.ask_export(ExportKind::Report),
             Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
+            Action::ExportTable(id) => self.ask_export(ExportKind::Table(id)),
+            Action::ExportSheet(kind) => self.ask_export(ExportKind::Sheet(kind)),
+            Action::CompareWith => self.dialogs.open(ctx, Ask::CompareWith),
+            Action::ChooseCrystal => self.dialogs.open(ctx, Ask::Crystal),
+            Action::ForgetOther(at) => {
+                if at < self.state.others.len() {
+                    self.state.others.remove(at);
+                }
+            }
             Action::RecoverYes => self.answer_recovery(true),
             Action::RecoverNo => self.answer_recovery(false),
             Action::RecoverDrop => self.drop_recovery(),
@@ -157,6 +166,18 @@ impl App {
         };
         match ask {
             Ask::Open | Ask::OpenFolder => self.open(paths, OpenHints::default()),
+            Ask::CompareWith => {
+                let params = self.state.workspace.project.parameters.analyze.clone();
+                for path in paths {
+                    let params = params.clone();
+                    self.submit(Job::AnalyzeOther { path, params });
+                }
+            }
+            Ask::Crystal => {
+                for path in paths {
+                    self.submit(Job::LoadCrystal { path });
+                }
+            }
             Ask::SaveProject => {
                 let path = match first.extension() {
                     Some(_) => first,
@@ -176,14 +197,44 @@ impl App {
 
     fn export_of(&self, kind: &ExportKind) -> Option<Export> {
         let workspace = &self.state.workspace;
+        let page = self.state.view.page;
         Some(match kind {
             ExportKind::Volume => Export::Volume(Arc::clone(self.state.shown_volume()?)),
             ExportKind::Series => Export::Series(Arc::clone(workspace.best_series()?)),
             ExportKind::Atoms => Export::Atoms(Arc::clone(workspace.atoms.as_ref()?)),
-            ExportKind::Figure(id) => Export::Figure(Box::new(self.figures.find(id)?.clone())),
-            ExportKind::Analysis => Export::Analysis(Arc::clone(workspace.analyzed.as_ref()?)),
+            ExportKind::Figure(id) => Export::Figure(Box::new(self.figures.find(id)?.clone()), page),
+            ExportKind::Table(id) => Export::Table(Box::new(self.figures.table(id)?.clone())),
+            ExportKind::Sheet(kind) => Export::Sheet(Box::new(self.sheet(*kind)?), page),
+            ExportKind::Analysis => Export::Analysis(
+                Arc::clone(workspace.analyzed.as_ref()?),
+                workspace.volume.clone(),
+                page,
+            ),
             ExportKind::Report => Export::Report(Box::new(workspace.clone())),
         })
+    }
+
+    /// The maps as they are to be written, in the colours that the atoms have now.
+    fn sheet(&self, kind: SheetKind) -> Option<crate::figures::sheet::Sheet> {
+        use crate::jobs::maps;
+        let state = &self.state;
+        let analyzed = state.workspace.analyzed.as_ref()?;
+        let by = match &state.view.color_by {
+            ColorBy::Species => None,
+            ColorBy::Phase => Some("phase"),
+            ColorBy::Column(name) => Some(name.as_str()),
+        };
+        let title = by.map_or_else(|| "Species".to_owned(), |name| name.replace('_', " "));
+        match kind {
+            SheetKind::Gallery => {
+                maps::gallery(&analyzed.atoms, by, &title, analyzed.params.slab)
+            }
+            SheetKind::Filmstrip => {
+                let stack = analyzed.stack.as_ref()?;
+                let volume = state.workspace.volume.as_deref();
+                maps::filmstrip(&analyzed.atoms, stack, volume, by)
+            }
+        }
     }
 
     fn perform_jobs(&mut self, action: Action) -> Rest {
@@ -361,7 +412,7 @@ impl App {
     }
 
     /// Repeats the analysis with the parameters as they are now, beside the worker, so that plots follow a slider.
-    fn analyze_live(&mut self) {
+    pub(super) fn analyze_live(&mut self) {
         self.state.touch();
         let workspace = &self.state.workspace;
         let fresh = workspace
@@ -583,6 +634,7 @@ fn change_view(state: &mut AppState, change: ViewChange) {
         ViewChange::QuantityMap(map) => view.quantity_map = map,
         ViewChange::DensityContrast(limits) => view.density_contrast = limits,
         ViewChange::ImagePercentiles(limits) => view.image_percentiles = limits,
+        ViewChange::Page(page) => view.page = page,
         ViewChange::Playing(playing) => view.playing = playing,
         ViewChange::TiltPicture(picture) => view.tilt_picture = picture,
         ViewChange::ShowVolume(show) => view.show_volume = show,

@@ -4,6 +4,9 @@
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 use crate::jobs::examine::Examiner;
+use crate::analyze::Analyzed;
+use crate::analyze::crystals::Reference;
+use crate::figures::render::Page;
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
 use crate::model::{AtomId, TiltSeries, Volume};
 use crate::preprocess::Prepared;
@@ -246,6 +249,8 @@ pub struct ViewState {
     pub active: ViewKind,
     /// The view that is shown alone.
     pub maximized: Option<ViewKind>,
+    /// Size and resolution of exported figures.
+    pub page: Page,
     /// Open plot of the tray.
     pub plot: String,
     /// Dark theme.
@@ -301,6 +306,7 @@ impl Default for ViewState {
             cursor: None,
             active: ViewKind::Xy,
             maximized: None,
+            page: Page::default(),
             plot: "r1".to_owned(),
             dark: true,
         }
@@ -491,6 +497,10 @@ pub struct AppState {
     pub help: bool,
     /// What would lose unsaved changes and waits for the user's word.
     pub unsaved: Option<Box<super::actions::Action>>,
+    /// Other models that this one is compared with, and their names.
+    pub others: Vec<(String, Arc<Analyzed>)>,
+    /// Why the last analysis could not be made.
+    pub analysis_fault: Option<String>,
     /// Recently opened projects.
     pub recent: Vec<std::path::PathBuf>,
     /// Set when `recent` changed and is not on disk yet.
@@ -639,7 +649,10 @@ impl AppState {
                 {
                     self.nudges = Nudges::default();
                 }
-                self.job = None;
+                let failed = self.job.take();
+                if failed.is_some_and(|job| job.title == "Analyze") {
+                    self.analysis_fault = Some(message.clone());
+                }
                 self.live.snapshot = None;
                 self.say(Severity::Error, message);
             }
@@ -674,6 +687,20 @@ impl AppState {
                 self.view.tilt = tilt;
                 self.view.tilt_picture = TiltPicture::Preview;
             }
+            JobOutput::OtherAnalyzed { name, outcome } => {
+                let mut name = name;
+                while self.others.iter().any(|(known, _)| *known == name) {
+                    name.push('′');
+                }
+                self.others.push((name, outcome));
+                self.view.plot = "comparison".to_owned();
+            }
+            JobOutput::Crystal(crystal) => {
+                let known = &mut self.workspace.project.parameters.analyze.references;
+                known.retain(|reference| reference.name() != crystal.name);
+                known.push(Reference::Crystal(crystal));
+                self.workspace.modified = true;
+            }
             JobOutput::Exported(path) => {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }
@@ -699,6 +726,7 @@ impl AppState {
                             "alignment".clone_into(&mut self.view.plot);
                         }
                     }
+                    JobOutput::Analyzed { .. } => self.analysis_fault = None,
                     _ => {}
                 }
                 let opened = matches!(other, JobOutput::Opened { .. });
@@ -745,6 +773,8 @@ impl AppState {
         self.nudges = Nudges::default();
         self.preparation = None;
         self.preview = None;
+        self.others.clear();
+        self.analysis_fault = None;
         self.question = None;
         self.doubtful.clear();
         self.all_doubtful.clear();

@@ -242,10 +242,9 @@ fn repeating_an_analysis_gives_what_a_new_one_gives() {
     for (layer, sigma) in [(1.03, 3.89), (1.5, 4.5)] {
         (params.layer, params.strain_sigma) = (layer, sigma);
         let again = crate::analyze::reanalyze(&first, &params, &Monitor::silent()).unwrap();
-        // From the same atoms, which carry the columns of the first.
-        let fresh = analyze(&first.atoms, &params, &Monitor::silent()).unwrap();
+        let fresh = analyze(&atoms, &params, &Monitor::silent()).unwrap();
         let text = |out: &Analyzed, key: &str| out.summary[key].to_string();
-        for key in ["core_shell", "strain", "profiles"] {
+        for key in ["core_shell", "strain", "profiles", "oxidation_sweep", "voronoi", "pdf"] {
             assert!(text(&again, key).len() > 100, "{key}");
             assert_eq!(text(&again, key), text(&fresh, key), "{key}");
         }

@@ -2,10 +2,14 @@
 
 use super::{pick, say};
 use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Residual, Simulate, Trace};
+use crate::analyze::Analyzed;
 use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::figures::render::Page;
 use crate::jobs::{Job, JobOutput, export, input, measure};
 use crate::trace::Verdict;
+use anyhow::anyhow;
 use serde_json::{Map, Value, json};
+use std::path::Path;
 use std::sync::Arc;
 
 pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
@@ -161,28 +165,106 @@ pub fn residual(runner: &Runner, args: &Residual) -> anyhow::Result<End> {
 }
 
 pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {
-    let atoms = input::load_atoms(&input::AtomsInput {
-        atoms: args.model,
-        unit: args.unit,
-    })?;
+    let page = page(&args.figure_size, args.dpi)?;
+    let params = input::with_crystals(args.params)?;
     if let Some(folder) = &args.output {
-        refuse_to_overwrite(&folder.join("analysis.json"), runner.common.force)?;
+        for name in ["analysis.json", "compare.json"] {
+            refuse_to_overwrite(&folder.join(name), runner.common.force)?;
+        }
     }
-    let ran = runner.run(Job::Analyze {
-        atoms: Arc::new(atoms),
-        params: args.params,
-    })?;
-    let outcome = pick(&ran.outputs, |output| match output {
-        JobOutput::Analyzed { outcome, .. } => Some(Arc::clone(outcome)),
-        _ => None,
-    })?;
-    let mut lines = measure::analysis_lines(&outcome);
+    let volume = args.volume.as_deref().map(|spec| input::load_volume(spec, None));
+    let volume = volume.transpose()?;
+    let names = distinct_names(&args.models);
+    let mut analyzed = Vec::new();
+    for model in &args.models {
+        let atoms = input::load_atoms(&input::AtomsInput {
+            atoms: model.clone(),
+            unit: args.unit,
+        })?;
+        let ran = runner.run(Job::Analyze {
+            atoms: Arc::new(atoms),
+            params: params.clone(),
+        })?;
+        analyzed.push(pick(&ran.outputs, |output| match output {
+            JobOutput::Analyzed { outcome, .. } => Some(Arc::clone(outcome)),
+            _ => None,
+        })?);
+    }
+    let models: Vec<(String, &Analyzed)> = names
+        .into_iter()
+        .zip(analyzed.iter().map(|outcome| &**outcome))
+        .collect();
+    let mut lines = Vec::new();
+    let mut summaries = Vec::new();
+    for (name, outcome) in &models {
+        if models.len() > 1 {
+            lines.push(format!("{name}:"));
+        }
+        lines.extend(measure::analysis_lines(outcome));
+        summaries.push(measure::summary_with(outcome, volume.as_ref()));
+        if let Some(folder) = &args.output {
+            // One model's results lie in the folder itself, those of several in one each.
+            let own = if models.len() > 1 { folder.join(name) } else { folder.clone() };
+            let how = export::Style {
+                page,
+                png: args.dpi.is_some(),
+                force: runner.common.force,
+            };
+            export::write_analysis(outcome, volume.as_ref(), how, &own)?;
+            lines.push(format!("→ {}", own.display()));
+        }
+    }
+    if models.len() < 2 {
+        runner.print(&summaries.swap_remove(0), &lines);
+        return Ok(End::Done);
+    }
+    let compared = crate::analyze::compare::compare(&models);
     if let Some(folder) = &args.output {
-        export::write_analysis(&outcome, &outcome.params, folder, runner.common.force)?;
-        lines.push(format!("→ {}", folder.display()));
+        let how = export::Style {
+            page,
+            png: args.dpi.is_some(),
+            force: runner.common.force,
+        };
+        export::write_comparison(&models, how, folder)?;
     }
-    runner.print(&outcome.summary, &lines);
-    Ok(ran.end)
+    lines.extend(measure::comparison_lines(&compared));
+    let mut json = compared.json();
+    json["analyses"] = models
+        .iter()
+        .zip(summaries)
+        .map(|((name, _), summary)| (name.clone(), summary))
+        .collect();
+    runner.print(&json, &lines);
+    Ok(End::Done)
+}
+
+/// Width and height as `160x120`, mm.
+fn page(size: &str, dpi: Option<f64>) -> anyhow::Result<Page> {
+    let wrong = || anyhow!("--figure-size {size}: expected WIDTHxHEIGHT in mm, such as 160x120");
+    let (width, height) = size.split_once(['x', '×']).ok_or_else(wrong)?;
+    let page = Page {
+        width_mm: width.trim().parse().map_err(|_| wrong())?,
+        height_mm: height.trim().parse().map_err(|_| wrong())?,
+        dpi: dpi.unwrap_or(Page::default().dpi),
+    };
+    page.fault().map_or(Ok(page), |why| Err(anyhow!(why)))
+}
+
+/// The files' stems; equal ones are numbered.
+fn distinct_names(models: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for model in models {
+        let stem = Path::new(model).file_stem().unwrap_or_default();
+        let stem = stem.to_string_lossy().into_owned();
+        let mut name = stem.clone();
+        let mut number = 2;
+        while names.contains(&name) {
+            name = format!("{stem}_{number}");
+            number += 1;
+        }
+        names.push(name);
+    }
+    names
 }
 
 pub fn simulate(runner: &Runner, args: &Simulate) -> anyhow::Result<End> {

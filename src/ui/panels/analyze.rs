@@ -3,10 +3,12 @@
 use super::correct::column_name;
 use super::form::Form;
 use super::params::{self, Help, Number};
+use super::structure::{self, PlaneChoice};
 use super::{command_button, fact, name_cell, run_row, section};
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::project::Stage;
 use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::dialogs::SheetKind;
 use crate::ui::embed::Views;
 use crate::ui::state::{AppState, ColorBy};
 use eframe::egui::{self, Ui};
@@ -20,6 +22,7 @@ static REST: LazyLock<Form<AnalyzeParams>> =
 #[derive(Default)]
 pub struct AnalyzePanel {
     all: bool,
+    plane: PlaneChoice,
 }
 
 impl AnalyzePanel {
@@ -46,6 +49,8 @@ impl AnalyzePanel {
         if self.all {
             changed |= rest_ui(ui, &mut params);
         }
+        changed |= structure::references_ui(ui, &mut params, actions);
+        changed |= self.plane.ui(ui, state, &mut params, actions);
         if changed {
             actions.push(Action::SetAnalyze(params));
         }
@@ -57,12 +62,23 @@ impl AnalyzePanel {
             workspace.analyzed.is_some(),
             actions,
         );
+        if let Some(fault) = &state.analysis_fault {
+            ui.colored_label(ui.visuals().error_fg_color, fault);
+        }
         colors_ui(ui, state, actions);
+        structure::compare_ui(ui, state, actions);
         if let Some(analyzed) = &workspace.analyzed {
             summary_ui(ui, state, analyzed);
             section(ui, "Slab maps");
             views.gallery(ui, state, actions);
             ui.add_space(6.0);
+            if ui
+                .button("Export maps…")
+                .on_hover_text("All slabs on one sheet with scale and colour bar, in the colours shown (PNG, SVG)")
+                .clicked()
+            {
+                actions.push(Action::ExportSheet(SheetKind::Gallery));
+            }
             command_button(ui, state, actions, "export_analysis");
         }
     }

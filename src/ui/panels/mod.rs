@@ -14,6 +14,8 @@ pub mod report;
 pub mod series;
 pub mod start;
 pub mod status;
+pub mod structure;
+pub mod table;
 pub mod trace;
 pub mod tray;
 pub mod view_settings;

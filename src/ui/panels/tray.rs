@@ -1,7 +1,10 @@
 //! The tray of plots at the bottom: the figures that are exported, the journal, and the log.
 
 use super::correct::journal_row;
-use crate::ui::actions::{Action, Actions};
+use super::table;
+use crate::figures::structure::PROFILE;
+use crate::figures::tables;
+use crate::ui::actions::{Action, Actions, ViewChange};
 use crate::ui::embed::Views;
 use crate::ui::figure_cache::FigureCache;
 use crate::ui::state::{AppState, Severity};
@@ -25,15 +28,24 @@ const TABS: [(&str, &str, &str); 9] = [
 ];
 
 /// Names of further tabs, shorter than their figures' titles.
-const SHORT: [(&str, &str); 7] = [
+const SHORT: [(&str, &str); 13] = [
     ("blur_width", "Blur width"),
     ("cutoff", "Cutoff"),
+    ("pdf_phases", "PDF by phase"),
+    ("structure_factor", "S(q)"),
+    ("oxidation_sweep", "Thresholds"),
+    ("cn_voronoi", "CN (Voronoi)"),
+    ("bond_length", "Bonds"),
+    ("geometry", "Geometry"),
     ("cn", "CN"),
     ("ptm", "PTM"),
     ("composition", "Core-shell"),
     ("strain", "Strain"),
     ("lattice", "Lattice"),
 ];
+
+/// How the ids of many plots of one kind begin, and what their tab is called.
+const GROUPS: [(&str, &str); 2] = [(PROFILE, "Profiles"), ("compare_", "Compared plots")];
 
 impl Tray {
     /// Draws the tray.
@@ -57,12 +69,27 @@ impl Tray {
             ui.with_layout(tabs, |ui| tabs_ui(ui, state, figures, open, actions));
         });
         ui.separator();
+        if let Some(table) = figures.table(open) {
+            table::ui(ui, table, state, actions);
+            return;
+        }
         match open {
             "log" => log_ui(ui, state),
             "edits" => edits_ui(ui, state, actions),
             id => match figures.find(id) {
                 Some(figure) => views.figure(ui, figure, ui.available_height(), state, actions),
                 None => {
+                    // What stands in the way is said where the plot would be.
+                    let of_analysis = TABS
+                        .iter()
+                        .find(|(tab, ..)| *tab == id)
+                        .is_none_or(|(_, _, fills)| *fills == "an analysis");
+                    if let Some(fault) = state.analysis_fault.as_ref().filter(|_| of_analysis) {
+                        ui.centered_and_justified(|ui| {
+                            ui.colored_label(ui.visuals().error_fg_color, fault);
+                        });
+                        return;
+                    }
                     let fills = TABS
                         .iter()
                         .find(|(tab, ..)| *tab == id)
@@ -92,15 +119,22 @@ fn tabs_ui(
         };
         tab(ui, open, id, text, actions);
     }
-    // Plots that only some models have.
+    // Plots that only some models have; of those of one kind one tab, with a choice.
+    let grouped = |id: &str| GROUPS.iter().any(|(start, ..)| id.starts_with(start));
     for figure in figures.all() {
-        if TABS.iter().all(|(id, ..)| *id != figure.id) {
+        if TABS.iter().all(|(id, ..)| *id != figure.id) && !grouped(&figure.id) {
             let name = SHORT
                 .iter()
                 .find(|(id, _)| *id == figure.id)
                 .map_or(figure.title.as_str(), |(_, name)| name);
             tab(ui, open, &figure.id, RichText::new(name), actions);
         }
+    }
+    for (start, name) in GROUPS {
+        group_tab(ui, figures, open, start, name, actions);
+    }
+    for table in figures.tables() {
+        tab(ui, open, &table.id, RichText::new(&table.title), actions);
     }
     let edits = state.workspace.edits.entries().len();
     let text = match edits {
@@ -111,6 +145,64 @@ fn tabs_ui(
     tab(ui, open, "log", RichText::new("Log"), actions);
 }
 
+/// The tab of many plots of one kind: a choice among them.
+fn group_tab(
+    ui: &mut Ui,
+    figures: &FigureCache,
+    open: &str,
+    start: &str,
+    name: &str,
+    actions: &mut Actions,
+) {
+    let all: Vec<(&str, &str)> = figures
+        .all()
+        .filter(|figure| figure.id.starts_with(start))
+        .map(|figure| (figure.id.as_str(), figure.title.as_str()))
+        .collect();
+    if all.is_empty() {
+        return;
+    }
+    let shown = all.iter().find(|(id, _)| *id == open).map_or(name, |(_, title)| *title);
+    egui::ComboBox::from_id_salt(start)
+        .selected_text(shown)
+        .width(if shown == name { 90.0 } else { 220.0 })
+        .show_ui(ui, |ui| {
+            for (id, title) in &all {
+                if ui.selectable_label(*id == open, *title).clicked() {
+                    actions.push(Action::ShowPlot((*id).to_owned()));
+                }
+            }
+        })
+        .response
+        .on_hover_text(format!("{name}: {} plots", all.len()));
+}
+
+/// Size and resolution of what is exported.
+fn page_menu(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let mut page = state.view.page;
+    let text = format!("{:.0} × {:.0} mm, {:.0} dpi", page.width_mm, page.height_mm, page.dpi);
+    ui.menu_button(text, |ui| {
+        let mut changed = false;
+        for (name, value, range, unit) in [
+            ("Width", &mut page.width_mm, 20.0..=500.0, " mm"),
+            ("Height", &mut page.height_mm, 20.0..=500.0, " mm"),
+            ("Resolution", &mut page.dpi, 72.0..=1200.0, " dpi"),
+        ] {
+            ui.horizontal(|ui| {
+                ui.label(name);
+                let drag = egui::DragValue::new(value).range(range).suffix(unit);
+                changed |= ui.add(drag).changed();
+            });
+        }
+        ui.weak("One column of most journals is 85 to 90 mm wide, two are 170 to 180 mm.");
+        if changed {
+            actions.push(Action::View(ViewChange::Page(page)));
+        }
+    })
+    .response
+    .on_hover_text("Size and resolution of exported figures");
+}
+
 fn tools_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -118,7 +210,22 @@ fn tools_ui(
     open: &str,
     actions: &mut Actions,
 ) {
-    if figures.find(open).is_some()
+    let figure = figures.find(open);
+    if let Some(table) = figures.table(open) {
+        if ui.button("Export…").on_hover_text("Write this table as CSV").clicked() {
+            actions.push(Action::ExportTable(open.to_owned()));
+        }
+        if ui.button("Copy").on_hover_text("Copy this table as CSV").clicked() {
+            actions.push(Action::Copy(tables::csv(table)));
+        }
+    }
+    if let Some(figure) = figure {
+        page_menu(ui, state, actions);
+        if ui.button("Copy").on_hover_text("Copy the numbers of this figure as CSV").clicked() {
+            actions.push(Action::Copy(crate::figures::render::csv(figure)));
+        }
+    }
+    if figure.is_some()
         && ui
             .button("Export…")
             .on_hover_text("Write this figure as SVG, PNG or CSV")

@@ -3,9 +3,9 @@
 use super::canvas;
 use super::slices::Colors;
 use crate::ui::actions::{Action, Actions};
-use crate::ui::state::AppState;
+use crate::ui::state::{AppState, ColorBy};
 use crate::ui::theme;
-use eframe::egui::{Align2, Rect, Sense, Shape, Ui, pos2, vec2};
+use eframe::egui::{Align, Align2, Layout, Rect, Sense, Shape, Ui, pos2, vec2};
 
 /// Draws the slabs along z as small maps, two a row; a click moves the crosshair there.
 pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Actions) {
@@ -72,6 +72,37 @@ pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Acti
             }
         });
     }
+}
+
+/// The colour bar of a quantity with its name, unit and ends.
+pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
+    let (Some([low, high]), ColorBy::Column(name)) = (range, &state.view.color_by) else {
+        return;
+    };
+    let analyzed = state.workspace.analyzed.as_ref().map(|analyzed| &analyzed.atoms);
+    let own = state.workspace.atoms.as_deref();
+    let unit = analyzed
+        .into_iter()
+        .chain(own)
+        .find_map(|atoms| atoms.columns.get(name))
+        .map_or("", |column| column.unit.as_str());
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 12.0), Sense::hover());
+    const STEPS: usize = 48;
+    for step in 0..STEPS {
+        let part = |k: usize| rect.left() + rect.width() * k as f32 / STEPS as f32;
+        let cell = Rect::from_x_y_ranges(part(step)..=part(step + 1) + 0.5, rect.y_range());
+        let t = (step as f32 + 0.5) / STEPS as f32;
+        ui.painter().rect_filled(cell, 0.0, theme::map_color(state.view.quantity_map, t));
+    }
+    ui.horizontal(|ui| {
+        ui.small(format!("{low:.3}"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.small(format!("{high:.3} {unit}"));
+            ui.with_layout(Layout::top_down(Align::Center), |ui| {
+                ui.small(crate::ui::panels::correct::column_name(name));
+            });
+        });
+    });
 }
 
 fn label(ui: &Ui, rect: Rect, z: f64) {
