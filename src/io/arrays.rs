@@ -383,6 +383,17 @@ pub fn read_array(spec: &str) -> Result<LoadedArray, IoError> {
     loaded(&path, &contents, raw)
 }
 
+/// Reads a table of numbers in double precision, in the file's own index order.
+///
+/// # Errors
+/// As [`read_array`].
+pub fn read_doubles(spec: &str) -> Result<ArrayD<f64>, IoError> {
+    let (path, name) = split_spec(spec);
+    let contents = Contents::read(&path)?;
+    let raw = contents.pick(&path, name.as_deref(), "array of numbers", |_| true)?;
+    raw.to_array().map_err(|fault| fault.at(&path))
+}
+
 pub(crate) fn loaded(
     path: &Path,
     contents: &Contents,

@@ -27,7 +27,9 @@ mod tiff_stack;
 
 pub use acquisition::Acquisition;
 pub use array::{NumberType, shape_text};
-pub use arrays::{ArrayInfo, Format, LoadedArray, list, read_array, split_spec, stated_pixel_size};
+pub use arrays::{
+    ArrayInfo, Format, LoadedArray, list, read_array, read_doubles, split_spec, stated_pixel_size,
+};
 pub use atomic::write_atomically;
 pub use cif::read_cif;
 pub use error::IoError;
