@@ -312,8 +312,6 @@ pub fn column_name(column: &str) -> &str {
         "fivefold" => "Five-edged faces, share",
         "fivefold_axis" => "Five-fold axis",
         "layer" => "Layer",
-        "surface_distance" => "Depth below the surface",
-        "core_distance" => "Distance from the core",
         "strain_volumetric" => "Volumetric strain",
         "strain_xx" => "Strain xx",
         "strain_yy" => "Strain yy",
