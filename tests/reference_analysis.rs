@@ -14,7 +14,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(name);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());
         return None;
@@ -39,13 +41,21 @@ fn doubles(file: &str, name: &str) -> Vec<f64> {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 #[track_caller]
 fn near(what: &str, found: f64, expected: f64, tolerance: f64) {
-    println!("{what}: {found} (reference {expected}, off {:.2e})", found - expected);
-    assert!((found - expected).abs() <= tolerance, "{what}: {found}, the reference has {expected} ± {tolerance}");
+    println!(
+        "{what}: {found} (reference {expected}, off {:.2e})",
+        found - expected
+    );
+    assert!(
+        (found - expected).abs() <= tolerance,
+        "{what}: {found}, the reference has {expected} ± {tolerance}"
+    );
 }
 
 #[track_caller]
@@ -99,18 +109,44 @@ fn ideal_lattices_have_their_numbers() {
         let points = ball(a);
         let space = Space::new(&points).unwrap();
         let middle = points.iter().position(|p| *p == [0.0; 3]).unwrap();
-        near("rho", 1.0 / space.cell[middle], number(&value["rho"]), tolerance);
-        let site = space.mesh.tetrahedra.iter().zip(&space.volume).filter(|(v, _)| v.contains(&(middle as u32)));
-        let (regular, halves): (Vec<f64>, Vec<f64>) = site.map(|(_, v)| *v).partition(|v| (v - a.powi(3) / 24.0).abs() < 1e-6);
+        near(
+            "rho",
+            1.0 / space.cell[middle],
+            number(&value["rho"]),
+            tolerance,
+        );
+        let site = space
+            .mesh
+            .tetrahedra
+            .iter()
+            .zip(&space.volume)
+            .filter(|(v, _)| v.contains(&(middle as u32)));
+        let (regular, halves): (Vec<f64>, Vec<f64>) = site
+            .map(|(_, v)| *v)
+            .partition(|v| (v - a.powi(3) / 24.0).abs() < 1e-6);
         // Eight tetrahedra, and parts of six octahedra, which have the same volume when split in four.
         assert!(regular.len() >= 8 && regular.len() + halves.len() > 8);
-        near("tetrahedral site", regular[0], number(&value["tetrahedral_site_volume"]), tolerance);
+        near(
+            "tetrahedral site",
+            regular[0],
+            number(&value["tetrahedral_site_volume"]),
+            tolerance,
+        );
         if let Some(expected) = value.get("nearest_neighbour") {
-            let nearest = points.iter().filter(|p| **p != [0.0; 3]).map(|p| distance(*p, [0.0; 3])).fold(f64::INFINITY, f64::min);
+            let nearest = points
+                .iter()
+                .filter(|p| **p != [0.0; 3])
+                .map(|p| distance(*p, [0.0; 3]))
+                .fold(f64::INFINITY, f64::min);
             near("neighbours", nearest, number(expected), tolerance);
         }
         if let Some(expected) = value.get("octahedral_circumradius") {
-            let around = space.mesh.tetrahedra.iter().zip(&space.circumradius).filter(|(v, _)| v.contains(&(middle as u32)));
+            let around = space
+                .mesh
+                .tetrahedra
+                .iter()
+                .zip(&space.circumradius)
+                .filter(|(v, _)| v.contains(&(middle as u32)));
             let widest = around.map(|(_, r)| *r).fold(0.0, f64::max);
             near("octahedra", widest, number(expected), 1e-5);
         }
@@ -150,9 +186,24 @@ fn ideal_lattices_have_their_numbers() {
         ("bcc14", order_of(&bcc, 1.2)),
     ] {
         let value = &boo["value"][name];
-        near(&format!("{name} Q4"), found[0], number(&value["Q4bar"]), tolerance);
-        near(&format!("{name} Q6"), found[1], number(&value["Q6bar"]), tolerance);
-        near(&format!("{name} norm"), order::normalized(found), number(&value["norm"]), 2.0 * tolerance);
+        near(
+            &format!("{name} Q4"),
+            found[0],
+            number(&value["Q4bar"]),
+            tolerance,
+        );
+        near(
+            &format!("{name} Q6"),
+            found[1],
+            number(&value["Q6bar"]),
+            tolerance,
+        );
+        near(
+            &format!("{name} norm"),
+            order::normalized(found),
+            number(&value["norm"]),
+            2.0 * tolerance,
+        );
     }
 }
 
@@ -173,33 +224,100 @@ fn the_core_shell_particle_has_the_bonds_order_and_pdf_of_the_reference() {
     let lengths = &summary["bond_length_A"];
     for (theirs, ours) in [("PdPd", "Pd-Pd"), ("PtPt", "Pt-Pt"), ("PdPt", "Pd-Pt")] {
         let found = number(&lengths["by_pair"][ours]["mean"]);
-        near(theirs, found, number(&value("bond_length_mean")[theirs]), tolerance("bond_length_mean"));
+        near(
+            theirs,
+            found,
+            number(&value("bond_length_mean")[theirs]),
+            tolerance("bond_length_mean"),
+        );
     }
-    near("all bonds", number(&lengths["mean"]), number(&value("bond_length_mean")["all"]), tolerance("bond_length_mean"));
-    near("spread", number(&lengths["sd"]), number(&value("bond_length_mean")["std_all"]), tolerance("bond_length_mean"));
+    near(
+        "all bonds",
+        number(&lengths["mean"]),
+        number(&value("bond_length_mean")["all"]),
+        tolerance("bond_length_mean"),
+    );
+    near(
+        "spread",
+        number(&lengths["sd"]),
+        number(&value("bond_length_mean")["std_all"]),
+        tolerance("bond_length_mean"),
+    );
     assert_eq!(lengths["n"], value("bond_pairs")["n_pairs"]);
-    assert_eq!(lengths["by_pair"]["Pd-Pd"]["n"], value("bond_pairs")["n_PdPd"]);
-    assert_eq!(lengths["by_pair"]["Pt-Pt"]["n"], value("bond_pairs")["n_PtPt"]);
+    assert_eq!(
+        lengths["by_pair"]["Pd-Pd"]["n"],
+        value("bond_pairs")["n_PdPd"]
+    );
+    assert_eq!(
+        lengths["by_pair"]["Pt-Pt"]["n"],
+        value("bond_pairs")["n_PtPt"]
+    );
     let histogram = summary["cn"]["histogram"].as_array().unwrap();
     for (cn, expected) in value("cn_histogram").as_array().unwrap().iter().enumerate() {
-        assert_eq!(histogram.get(cn).unwrap_or(&Value::from(0)), expected, "CN {cn}");
+        assert_eq!(
+            histogram.get(cn).unwrap_or(&Value::from(0)),
+            expected,
+            "CN {cn}"
+        );
     }
-    near("mean CN", number(&summary["cn"]["mean"]), number(value("cn_mean")), 5e-5);
-    near("Q4", number(&summary["boo"]["q4bar_mean"]), number(value("Q4bar_mean")), tolerance("Q4bar_mean"));
-    near("Q6", number(&summary["boo"]["q6bar_mean"]), number(value("Q6bar_mean")), tolerance("Q6bar_mean"));
+    near(
+        "mean CN",
+        number(&summary["cn"]["mean"]),
+        number(value("cn_mean")),
+        5e-5,
+    );
+    near(
+        "Q4",
+        number(&summary["boo"]["q4bar_mean"]),
+        number(value("Q4bar_mean")),
+        tolerance("Q4bar_mean"),
+    );
+    near(
+        "Q6",
+        number(&summary["boo"]["q6bar_mean"]),
+        number(value("Q6bar_mean")),
+        tolerance("Q6bar_mean"),
+    );
     let boo = out.atoms.column("boo").unwrap();
     let expected = value("normalised_boo");
     let off = tolerance("normalised_boo");
-    near("normalised", mean(boo.iter().copied()), number(&expected["mean"]), off);
-    near("median", quantile(boo, 0.5), number(&expected["median"]), off);
+    near(
+        "normalised",
+        mean(boo.iter().copied()),
+        number(&expected["mean"]),
+        off,
+    );
+    near(
+        "median",
+        quantile(boo, 0.5),
+        number(&expected["median"]),
+        off,
+    );
     let percentiles = expected["percentiles_5_25_50_75_95"].as_array().unwrap();
     for (share, expected) in [0.05, 0.25, 0.5, 0.75, 0.95].into_iter().zip(percentiles) {
-        near(&format!("{share}"), quantile(boo, share), number(expected), off);
+        near(
+            &format!("{share}"),
+            quantile(boo, share),
+            number(expected),
+            off,
+        );
     }
-    assert_eq!(summary["boo"]["disordered_count"], expected["count_below_0.5"]);
+    assert_eq!(
+        summary["boo"]["disordered_count"],
+        expected["count_below_0.5"]
+    );
     let cn = out.atoms.column("cn").unwrap();
-    let twelve = boo.iter().zip(cn).filter(|(_, n)| **n == 12.0).map(|(b, _)| *b);
-    near("CN 12", mean(twelve), number(&expected["mean_of_atoms_with_CN_12"]), off);
+    let twelve = boo
+        .iter()
+        .zip(cn)
+        .filter(|(_, n)| **n == 12.0)
+        .map(|(b, _)| *b);
+    near(
+        "CN 12",
+        mean(twelve),
+        number(&expected["mean_of_atoms_with_CN_12"]),
+        off,
+    );
     // The reference smooths by 3 bins of 0.02 Å.
     let fine = AnalyzeParams {
         only: Some(vec!["pdf".to_owned()]),
@@ -207,18 +325,45 @@ fn the_core_shell_particle_has_the_bonds_order_and_pdf_of_the_reference() {
         pdf_smoothing: 0.06,
         ..AnalyzeParams::default()
     };
-    let pdf = analyze(&atoms, &fine, &Monitor::silent()).unwrap().pdf.unwrap();
+    let pdf = analyze(&atoms, &fine, &Monitor::silent())
+        .unwrap()
+        .pdf
+        .unwrap();
     for expected in value("rdf_peak_positions").as_array().unwrap() {
         let expected = number(expected);
-        let nearest = pdf.peaks.iter().copied().min_by(|a, b| (a - expected).abs().total_cmp(&(b - expected).abs()));
-        near("peak of g(r)", nearest.unwrap(), expected, tolerance("rdf_peak_positions"));
+        let nearest = pdf
+            .peaks
+            .iter()
+            .copied()
+            .min_by(|a, b| (a - expected).abs().total_cmp(&(b - expected).abs()));
+        near(
+            "peak of g(r)",
+            nearest.unwrap(),
+            expected,
+            tolerance("rdf_peak_positions"),
+        );
     }
-    near("valley", pdf.first_valley.unwrap(), number(value("rdf_first_valley")), tolerance("rdf_first_valley"));
+    near(
+        "valley",
+        pdf.first_valley.unwrap(),
+        number(value("rdf_first_valley")),
+        tolerance("rdf_first_valley"),
+    );
     // Figure 5 of the article: the bipyramids of the five-fold axis are compressed along it (ideal 1.05).
     let axis = &summary["fivefold"]["axes"][0];
     assert!(axis["atoms"].as_u64().unwrap() > 15, "{axis}");
-    near("α/γ of the axis", number(&axis["alpha_over_gamma"]["mean"]), 0.99, 0.015);
-    near("β/γ of the axis", number(&axis["beta_over_gamma"]["mean"]), 0.99, 0.015);
+    near(
+        "α/γ of the axis",
+        number(&axis["alpha_over_gamma"]["mean"]),
+        0.99,
+        0.015,
+    );
+    near(
+        "β/γ of the axis",
+        number(&axis["beta_over_gamma"]["mean"]),
+        0.99,
+        0.015,
+    );
 }
 
 #[test]
@@ -229,9 +374,15 @@ fn published_bond_order_is_reproduced_atom_by_atom() {
         ("MG", glass, 3.688),
         ("HEA4", "data/hea/BOO_HEA_4_nanoparticle.mat", f64::NAN),
     ] {
-        let Some(atoms) = model(file, 1.0) else { return };
+        let Some(atoms) = model(file, 1.0) else {
+            return;
+        };
         let entry = &reference[key]["normalised_boo"];
-        let cutoff = if cutoff.is_nan() { number(&entry["parameters"]["cutoff_A"]) } else { cutoff };
+        let cutoff = if cutoff.is_nan() {
+            number(&entry["parameters"]["cutoff_A"])
+        } else {
+            cutoff
+        };
         assert_eq!(atoms.len() as u64, entry["parameters"]["n_atoms"]);
         let out = analyzed(&atoms, &["boo"], cutoff);
         let boo = out.atoms.column("boo").unwrap();
@@ -239,12 +390,20 @@ fn published_bond_order_is_reproduced_atom_by_atom() {
         let published = |file: &str, name: &str, ours: &[f64]| {
             let theirs = doubles(file, name);
             assert_eq!(theirs.len(), ours.len());
-            let worst = theirs.iter().zip(ours).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let worst = theirs
+                .iter()
+                .zip(ours)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
             println!("{key} {name}: at most {worst:.2e} from the published value");
             assert!(worst <= allowed, "{key} {name}: {worst}");
         };
         if key == "MG" {
-            published("data/mg_glass/scaled_boo_amorphous_region.mat", "scaled_SROP", boo);
+            published(
+                "data/mg_glass/scaled_boo_amorphous_region.mat",
+                "scaled_SROP",
+                boo,
+            );
             for (name, column) in [("boo_Q4_full", "q4bar"), ("boo_Q6_full", "q6bar")] {
                 let ours = out.atoms.column(column).unwrap();
                 published("data/mg_glass/boo_q4q6_amorphous_region.mat", name, ours);
@@ -252,14 +411,24 @@ fn published_bond_order_is_reproduced_atom_by_atom() {
         } else {
             published(file, "order", boo);
         }
-        near("mean", mean(boo.iter().copied()), number(&entry["value"]["normalised_mean"]), 1e-9);
-        assert_eq!(out.summary["boo"]["disordered_count"], entry["value"]["count_below_0.5"]);
+        near(
+            "mean",
+            mean(boo.iter().copied()),
+            number(&entry["value"]["normalised_mean"]),
+            1e-9,
+        );
+        assert_eq!(
+            out.summary["boo"]["disordered_count"],
+            entry["value"]["count_below_0.5"]
+        );
     }
 }
 
 #[test]
 fn voronoi_cells_of_the_glass_are_those_of_the_reference() {
-    let Some((reference, atoms)) = reference().zip(model("data/mg_glass/final_atom_coord_inA.mat", 1.0)) else {
+    let Some((reference, atoms)) =
+        reference().zip(model("data/mg_glass/final_atom_coord_inA.mat", 1.0))
+    else {
         return;
     };
     let entry = &reference["MG"]["voronoi"];
@@ -268,31 +437,73 @@ fn voronoi_cells_of_the_glass_are_those_of_the_reference() {
     let inside: Vec<bool> = space.circumradius.iter().map(|r| *r <= 4.0).collect();
     let surface = space.surface(&inside, atoms.len());
     let inner: Vec<usize> = (0..atoms.len()).filter(|&i| !surface[i]).collect();
-    println!("{} inner atoms (reference {})", inner.len(), entry["value"]["n_compared"]);
-    within("inner atoms", inner.len() as f64, number(&entry["value"]["n_compared"]), 0.005);
-    let faces = mean(inner.iter().map(|&i| space.faces.wide(i, 0.01).count() as f64));
-    near("faces of 1 %", faces, number(&entry["value"]["mean_faces_ovito"]), 2e-4);
+    println!(
+        "{} inner atoms (reference {})",
+        inner.len(),
+        entry["value"]["n_compared"]
+    );
+    within(
+        "inner atoms",
+        inner.len() as f64,
+        number(&entry["value"]["n_compared"]),
+        0.005,
+    );
+    let faces = mean(
+        inner
+            .iter()
+            .map(|&i| space.faces.wide(i, 0.01).count() as f64),
+    );
+    near(
+        "faces of 1 %",
+        faces,
+        number(&entry["value"]["mean_faces_ovito"]),
+        2e-4,
+    );
     let rho = mean(inner.iter().map(|&i| 1.0 / space.cell[i]));
-    near("ρ_N", rho, number(&entry["value"]["rho_mean_ovito_inner"]), 2e-6);
+    near(
+        "ρ_N",
+        rho,
+        number(&entry["value"]["rho_mean_ovito_inner"]),
+        2e-6,
+    );
     // The published indices: a correct implementation reaches the reference's agreement, not 1.
     let indices = &reference["MG"]["voronoi_indices"]["value"];
-    let stored = doubles("data/mg_glass/voronoi_index_amorphous_region.mat", "voro_ind_atoms");
+    let stored = doubles(
+        "data/mg_glass/voronoi_index_amorphous_region.mat",
+        "voro_ind_atoms",
+    );
     let found = bonds::Topology::new(&atoms.positions, &space.faces, f64::INFINITY, 0.01);
     let row = |i: usize| [2, 3, 4, 5].map(|k| stored[6 * i + k] as u8);
-    let same = (0..atoms.len()).filter(|&i| found.index[i] == Some(row(i))).count();
+    let same = (0..atoms.len())
+        .filter(|&i| found.index[i] == Some(row(i)))
+        .count();
     let all = (0..atoms.len()).filter(|&i| row(i) != [0; 4]).count();
     let share = same as f64 / all as f64;
-    near("identical indices", share, number(&indices["identical_fraction_of_stored_nonzero"]), 0.05);
+    near(
+        "identical indices",
+        share,
+        number(&indices["identical_fraction_of_stored_nonzero"]),
+        0.05,
+    );
     for entry in indices["top12_stored"].as_array().unwrap().iter().take(6) {
-        let index: Vec<u8> = entry[0].as_array().unwrap()[2..].iter().map(|n| n.as_u64().unwrap() as u8).collect();
-        let ours = found.index.iter().filter(|n| n.is_some_and(|n| n[..] == index[..])).count();
+        let index: Vec<u8> = entry[0].as_array().unwrap()[2..]
+            .iter()
+            .map(|n| n.as_u64().unwrap() as u8)
+            .collect();
+        let ours = found
+            .index
+            .iter()
+            .filter(|n| n.is_some_and(|n| n[..] == index[..]))
+            .count();
         within(&format!("⟨{index:?}⟩"), ours as f64, number(&entry[2]), 0.1);
     }
 }
 
 #[test]
 fn the_alloy_particle_has_its_first_peak_and_its_cells() {
-    let Some((reference, atoms)) = reference().zip(model("data/hea/BOO_HEA_4_nanoparticle.mat", 1.0)) else {
+    let Some((reference, atoms)) =
+        reference().zip(model("data/hea/BOO_HEA_4_nanoparticle.mat", 1.0))
+    else {
         return;
     };
     let params = AnalyzeParams {
@@ -304,15 +515,30 @@ fn the_alloy_particle_has_its_first_peak_and_its_cells() {
     let entry = &reference["HEA4"]["first_peak_of_g"];
     let peak = out.pdf.unwrap().peaks[0];
     for kind in ["published_pdf", "histogram"] {
-        near(kind, peak, number(&entry["value"][kind]), number(&entry["tolerance"]));
+        near(
+            kind,
+            peak,
+            number(&entry["value"][kind]),
+            number(&entry["tolerance"]),
+        );
     }
     let value = &reference["HEA4"]["voronoi_indices"]["value"];
     let space = Space::new(&atoms.positions).unwrap();
     let found = bonds::Topology::new(&atoms.positions, &space.faces, 3.825, 0.01);
     let closed = found.index.iter().flatten().count();
-    within("closed cells", closed as f64, number(&value["ours_total_cells"]), 0.02);
+    within(
+        "closed cells",
+        closed as f64,
+        number(&value["ours_total_cells"]),
+        0.02,
+    );
     let bounded = mean(found.coordination.iter().copied());
-    near("neighbours", bounded, number(&value["mean_neigh_ours"]), 0.1);
+    near(
+        "neighbours",
+        bounded,
+        number(&value["mean_neigh_ours"]),
+        0.1,
+    );
 }
 
 struct Particle {
@@ -346,7 +572,14 @@ fn particles() -> Vec<Particle> {
 
 #[test]
 fn regions_surfaces_and_faces_are_those_of_the_reference() {
-    for Particle { name, atoms, values, space, region } in particles() {
+    for Particle {
+        name,
+        atoms,
+        values,
+        space,
+        region,
+    } in particles()
+    {
         println!("{name}");
         let perfect = name != "zr_partial";
         let tetrahedra = &values["delaunay"]["value"];
@@ -354,23 +587,46 @@ fn regions_surfaces_and_faces_are_those_of_the_reference() {
         within("hull", hull, number(&tetrahedra["hull_volume_A3"]), 1e-5);
         if !perfect {
             assert_eq!(space.volume.len() as u64, tetrahedra["n_tetrahedra"]);
-            assert_eq!(space.volume.iter().filter(|v| **v < 0.5).count() as u64, tetrahedra["n_V_lt_0.5"]);
+            assert_eq!(
+                space.volume.iter().filter(|v| **v < 0.5).count() as u64,
+                tetrahedra["n_V_lt_0.5"]
+            );
         }
         let literal: Vec<bool> = space.circumradius.iter().map(|r| *r <= 4.5).collect();
         let volumes = &values["alpha_shape_volume"]["value"];
-        within("A", region_volume(&space, &literal), number(&volumes["A_literal"]), 1e-6);
-        within("B", region.volume, number(&volumes["B_cavities_filled"]), 1e-6);
+        within(
+            "A",
+            region_volume(&space, &literal),
+            number(&volumes["A_literal"]),
+            1e-6,
+        );
+        within(
+            "B",
+            region.volume,
+            number(&volumes["B_cavities_filled"]),
+            1e-6,
+        );
         let on_a = space.surface(&literal, atoms.len());
         for (which, surface) in [("A", &on_a), ("B", &region.surface)] {
             // Atoms that no tetrahedron of the region has lie outside, not on its boundary; these particles have none.
             let count = surface.iter().filter(|s| **s).count() as f64;
-            within(which, count, number(&values["surface_atoms"]["value"][which]), 0.005);
+            within(
+                which,
+                count,
+                number(&values["surface_atoms"]["value"][which]),
+                0.005,
+            );
         }
         let faces = &values["voronoi_mean_faces_after_1pct"];
         let inner = (0..atoms.len()).filter(|&i| !on_a[i]);
         let mean_faces = mean(inner.map(|i| space.faces.wide(i, 0.01).count() as f64));
         // The reference is rounded to four digits.
-        near("faces", mean_faces, number(&faces["value"]), number(&faces["tolerance"]).max(1e-4));
+        near(
+            "faces",
+            mean_faces,
+            number(&faces["value"]),
+            number(&faces["tolerance"]).max(1e-4),
+        );
     }
 }
 
@@ -379,7 +635,10 @@ fn classes(found: &[Void]) -> [[usize; 4]; 2] {
     let [vacancy, pore, large] = VOID_CLASSES;
     let mut counts = [[0; 4]; 2];
     for void in found {
-        let class = [vacancy, pore, large].iter().filter(|limit| void.volume >= **limit).count();
+        let class = [vacancy, pore, large]
+            .iter()
+            .filter(|limit| void.volume >= **limit)
+            .count();
         counts[usize::from(void.at_surface)][class] += 1;
     }
     counts
@@ -387,7 +646,14 @@ fn classes(found: &[Void]) -> [[usize; 4]; 2] {
 
 #[test]
 fn voids_are_found_in_their_classes_and_planted_ones_at_their_places() {
-    for Particle { name, atoms, values, space, region } in particles() {
+    for Particle {
+        name,
+        atoms,
+        values,
+        space,
+        region,
+    } in particles()
+    {
         println!("{name}");
         let literal: Vec<bool> = space.circumradius.iter().map(|r| *r <= 4.5).collect();
         for (key, inside) in [("voids_A", &literal), ("voids_B", &region.inside)] {
@@ -395,56 +661,129 @@ fn voids_are_found_in_their_classes_and_planted_ones_at_their_places() {
             let found = voids(&space, inside, &atoms.positions, 3.19);
             let total: f64 = found.iter().map(|v| v.volume).sum();
             within(key, total, number(&value["void_volume_A3"]), 0.005);
-            within("porosity", total / region_volume(&space, inside), number(&value["porosity"]), 0.005);
+            within(
+                "porosity",
+                total / region_volume(&space, inside),
+                number(&value["porosity"]),
+                0.005,
+            );
             let counts = classes(&found);
-            for (where_, counts) in [("interior(no face on region boundary)", counts[0]), ("touching_region_boundary", counts[1])] {
+            for (where_, counts) in [
+                ("interior(no face on region boundary)", counts[0]),
+                ("touching_region_boundary", counts[1]),
+            ] {
                 // Perfect balls split their surface's octahedra by chance: only what is inside is meant exactly.
                 if name != "zr_partial" && where_.starts_with("touching") {
                     continue;
                 }
-                for (class, count) in ["lt45", "vacancy_45_125", "nanopore_125_4500", "gt4500"].iter().zip(counts) {
-                    assert_eq!(count as u64, value[where_][class], "{name} {key} {where_} {class}");
+                for (class, count) in ["lt45", "vacancy_45_125", "nanopore_125_4500", "gt4500"]
+                    .iter()
+                    .zip(counts)
+                {
+                    assert_eq!(
+                        count as u64, value[where_][class],
+                        "{name} {key} {where_} {class}"
+                    );
                 }
             }
-            let inner: f64 = found.iter().filter(|v| !v.at_surface).map(|v| v.volume).sum();
-            near("inside", inner, number(&value["interior_void_volume_A3"]), 1.0);
+            let inner: f64 = found
+                .iter()
+                .filter(|v| !v.at_surface)
+                .map(|v| v.volume)
+                .sum();
+            near(
+                "inside",
+                inner,
+                number(&value["interior_void_volume_A3"]),
+                1.0,
+            );
         }
     }
     // Each planted one in its class, and nothing else.
-    let Some(truth) = shared("reference/zr_partial_truth.json") else { return };
+    let Some(truth) = shared("reference/zr_partial_truth.json") else {
+        return;
+    };
     let truth: Value = serde_json::from_str(&std::fs::read_to_string(truth).unwrap()).unwrap();
     let atoms = model("reference/zr_partial.xyz", 1.0).unwrap();
     let out = analyzed(&atoms, &["voids"], 4.5);
-    let mut left: Vec<&Void> = out.voids.iter().filter(|v| !v.at_surface && v.volume >= VOID_CLASSES[0]).collect();
+    let mut left: Vec<&Void> = out
+        .voids
+        .iter()
+        .filter(|v| !v.at_surface && v.volume >= VOID_CLASSES[0])
+        .collect();
     let planted = truth["planted"].as_array().unwrap();
     for plant in planted {
-        let center: Vec<f64> = plant["centre"].as_array().unwrap().iter().map(number).collect();
-        let at = left.iter().position(|v| distance(v.center, [center[0], center[1], center[2]]) < 1.5);
+        let center: Vec<f64> = plant["centre"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(number)
+            .collect();
+        let at = left
+            .iter()
+            .position(|v| distance(v.center, [center[0], center[1], center[2]]) < 1.5);
         let found = left.remove(at.unwrap_or_else(|| panic!("not found: {plant}")));
-        let class = if plant["kind"] == "pore" { "nanopore" } else { "vacancy" };
+        let class = if plant["kind"] == "pore" {
+            "nanopore"
+        } else {
+            "vacancy"
+        };
         assert_eq!(found.class(), class, "{plant}");
         let phase = out.atoms.column("phase").unwrap();
-        assert_eq!(found.commonest_of(phase), plant["phase"].as_f64(), "{plant}");
+        assert_eq!(
+            found.commonest_of(phase),
+            plant["phase"].as_f64(),
+            "{plant}"
+        );
     }
     assert!(left.is_empty(), "false voids: {left:?}");
-    assert_eq!((out.summary["voids"]["vacancies"].as_u64(), out.summary["voids"]["nanopores"].as_u64()), (Some(32), Some(5)));
+    assert_eq!(
+        (
+            out.summary["voids"]["vacancies"].as_u64(),
+            out.summary["voids"]["nanopores"].as_u64()
+        ),
+        (Some(32), Some(5))
+    );
 }
 
 #[test]
 fn density_oxidation_and_order_of_each_phase_are_those_of_the_reference() {
-    for Particle { name, atoms, values, space, region } in particles() {
+    for Particle {
+        name,
+        atoms,
+        values,
+        space,
+        region,
+    } in particles()
+    {
         let perfect = name != "zr_partial";
         let out = analyzed(&atoms, &["pdf", "boo", "oxidation"], 4.5);
-        near("CN", number(&out.summary["cn"]["mean"]), number(&values["cn_4.5_mean"]["value"]), 5e-5);
-        assert_eq!(out.summary["boo"]["disordered_count"], values["boo_count_below_0.5"]["value"], "{name}");
+        near(
+            "CN",
+            number(&out.summary["cn"]["mean"]),
+            number(&values["cn_4.5_mean"]["value"]),
+            5e-5,
+        );
+        assert_eq!(
+            out.summary["boo"]["disordered_count"], values["boo_count_below_0.5"]["value"],
+            "{name}"
+        );
         let phase = out.atoms.column("phase").unwrap();
         let boo = out.atoms.column("boo").unwrap();
         let rho = out.atoms.column("rho_n").unwrap();
         let degree_with = |inside: &[bool], sliver: f64| {
-            let params = AnalyzeParams { sliver_volume: sliver, ..AnalyzeParams::default() };
+            let params = AnalyzeParams {
+                sliver_volume: sliver,
+                ..AnalyzeParams::default()
+            };
             oxidation(&space, inside, &atoms.positions, &params).degree
         };
-        let not_void: Vec<bool> = region.inside.iter().zip(&space.circumradius).map(|(i, r)| *i && *r <= 3.19).collect();
+        let not_void: Vec<bool> = region
+            .inside
+            .iter()
+            .zip(&space.circumradius)
+            .map(|(i, r)| *i && *r <= 3.19)
+            .collect();
         let void_atoms: Vec<bool> = {
             let mut at = vec![false; atoms.len()];
             for (tet, v) in space.mesh.tetrahedra.iter().enumerate() {
@@ -458,43 +797,119 @@ fn density_oxidation_and_order_of_each_phase_are_those_of_the_reference() {
         let variants = [
             ("oxidation_all_tets", degree_with(&everything, 0.0)),
             ("oxidation_inside_alpha_B", degree_with(&region.inside, 0.0)),
-            ("oxidation_inside_alpha_B_and_not_void", degree_with(&not_void, 0.0)),
-            ("oxidation_inside_alpha_B_no_sliver_V>0.5", degree_with(&region.inside, 0.5)),
+            (
+                "oxidation_inside_alpha_B_and_not_void",
+                degree_with(&not_void, 0.0),
+            ),
+            (
+                "oxidation_inside_alpha_B_no_sliver_V>0.5",
+                degree_with(&region.inside, 0.5),
+            ),
         ];
         for number_ in 0..3 {
-            let Some(value) = values.get(format!("phase_{number_}")).map(|v| &v["value"]) else { continue };
+            let Some(value) = values.get(format!("phase_{number_}")).map(|v| &v["value"]) else {
+                continue;
+            };
             println!("{name} phase {number_}");
-            let own: Vec<usize> = (0..atoms.len()).filter(|&i| phase[i] == f64::from(number_)).collect();
-            let inner: Vec<usize> = own.iter().copied().filter(|&i| rho[i].is_finite()).collect();
+            let own: Vec<usize> = (0..atoms.len())
+                .filter(|&i| phase[i] == f64::from(number_))
+                .collect();
+            let inner: Vec<usize> = own
+                .iter()
+                .copied()
+                .filter(|&i| rho[i].is_finite())
+                .collect();
             assert_eq!(own.len() as u64, value["n"]);
-            within("inner atoms", inner.len() as f64, number(&value["n_inner"]), 0.005);
-            let of = |chosen: &[usize], values: &[f64]| -> Vec<f64> { chosen.iter().map(|&i| values[i]).collect() };
+            within(
+                "inner atoms",
+                inner.len() as f64,
+                number(&value["n_inner"]),
+                0.005,
+            );
+            let of = |chosen: &[usize], values: &[f64]| -> Vec<f64> {
+                chosen.iter().map(|&i| values[i]).collect()
+            };
             let own_rho = of(&inner, rho);
-            within("median ρ", quantile(&own_rho, 0.5), number(&value["rho_median"]), 0.001);
-            within("mean ρ", mean(own_rho.iter().copied()), number(&value["rho_mean"]), 0.001);
+            within(
+                "median ρ",
+                quantile(&own_rho, 0.5),
+                number(&value["rho_median"]),
+                0.001,
+            );
+            within(
+                "mean ρ",
+                mean(own_rho.iter().copied()),
+                number(&value["rho_mean"]),
+                0.001,
+            );
             let middle = mean(own_rho.iter().copied());
             let sd = mean(own_rho.iter().map(|r| (r - middle).powi(2))).sqrt();
-            within("spread of ρ", sd, number(&value["rho_std"]), if perfect { 0.05 } else { 0.01 });
-            within("1/mean volume", 1.0 / mean(own_rho.iter().map(|r| 1.0 / r)), number(&value["rho_from_mean_volume"]), 0.001);
+            within(
+                "spread of ρ",
+                sd,
+                number(&value["rho_std"]),
+                if perfect { 0.05 } else { 0.01 },
+            );
+            within(
+                "1/mean volume",
+                1.0 / mean(own_rho.iter().map(|r| 1.0 / r)),
+                number(&value["rho_from_mean_volume"]),
+                0.001,
+            );
             let apart: Vec<usize> = inner.iter().copied().filter(|&i| !void_atoms[i]).collect();
-            within("apart from voids", apart.len() as f64, number(&value["n_inner_not_void_adjacent"]), 0.01);
-            within("their ρ", mean(of(&apart, rho).into_iter()), number(&value["rho_mean_not_void_adjacent"]), 0.001);
+            within(
+                "apart from voids",
+                apart.len() as f64,
+                number(&value["n_inner_not_void_adjacent"]),
+                0.01,
+            );
+            within(
+                "their ρ",
+                mean(of(&apart, rho).into_iter()),
+                number(&value["rho_mean_not_void_adjacent"]),
+                0.001,
+            );
             for (key, degree) in &variants {
                 let found = mean(of(&inner, degree).into_iter());
-                near(key, found, number(&value[*key]), if perfect { 0.02 } else { 0.002 });
+                near(
+                    key,
+                    found,
+                    number(&value[*key]),
+                    if perfect { 0.02 } else { 0.002 },
+                );
             }
             let order = &value["boo_normalised_4.5"];
-            near("BOO", mean(of(&own, boo).into_iter()), number(&order["mean_all"]), 1e-5);
-            near("BOO inside", mean(of(&inner, boo).into_iter()), number(&order["mean_inner"]), if perfect { 1e-3 } else { 1e-4 });
+            near(
+                "BOO",
+                mean(of(&own, boo).into_iter()),
+                number(&order["mean_all"]),
+                1e-5,
+            );
+            near(
+                "BOO inside",
+                mean(of(&inner, boo).into_iter()),
+                number(&order["mean_inner"]),
+                if perfect { 1e-3 } else { 1e-4 },
+            );
             let below = own.iter().filter(|&&i| boo[i] < 0.5).count();
             assert_eq!(below as u64, order["n_lt_0.5"]);
             if perfect {
                 continue;
             }
             let (_, pdf) = &out.phase_pdfs[number_ as usize];
-            near("first peak", pdf.peaks[0], number(&value["rdf_first_peak_A"]), 0.06);
+            near(
+                "first peak",
+                pdf.peaks[0],
+                number(&value["rdf_first_peak_A"]),
+                0.06,
+            );
             // A flat floor between the shells: its lowest point moves with the smoothing.
-            near("first valley", pdf.first_valley.unwrap(), number(&value["rdf_first_valley_A"]), 0.35);
+            near(
+                "first valley",
+                pdf.first_valley.unwrap(),
+                number(&value["rdf_first_valley_A"]),
+                0.35,
+            );
         }
     }
 }
@@ -505,12 +920,19 @@ fn vacancies_of_degenerate_lattices_survive_small_displacements() {
     let degeneracy = &reference["degeneracy"];
     let mut seed = 7u64;
     let mut random = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 11) as f64 / (1u64 << 53) as f64 - 0.5
     };
     for name in ["zr_cubic_oxide", "zr_fcc_metal"] {
-        let Some(atoms) = model(&format!("reference/{name}.xyz"), 1.0) else { return };
-        for row in degeneracy["removed_atoms_jitter_void_volumes_A3"][name].as_array().unwrap() {
+        let Some(atoms) = model(&format!("reference/{name}.xyz"), 1.0) else {
+            return;
+        };
+        for row in degeneracy["removed_atoms_jitter_void_volumes_A3"][name]
+            .as_array()
+            .unwrap()
+        {
             let (removed, jitter) = (row[0].as_u64().unwrap() as usize, number(&row[1]));
             // Larger displacements hide vacancies of the metal by chance.
             if jitter > 1e-3 {
@@ -519,31 +941,66 @@ fn vacancies_of_degenerate_lattices_survive_small_displacements() {
             let mut points = atoms.positions.clone();
             let middle = |p: &[f64; 3]| p.iter().map(|x| x * x).sum::<f64>();
             for _ in 0..removed {
-                let at = (0..points.len()).min_by(|&a, &b| middle(&points[a]).total_cmp(&middle(&points[b]))).unwrap();
+                let at = (0..points.len())
+                    .min_by(|&a, &b| middle(&points[a]).total_cmp(&middle(&points[b])))
+                    .unwrap();
                 points.remove(at);
             }
-            points.iter_mut().flatten().for_each(|x| *x += 2.0 * jitter * random());
+            points
+                .iter_mut()
+                .flatten()
+                .for_each(|x| *x += 2.0 * jitter * random());
             let space = Space::new(&points).unwrap();
             let found = voids(&space, &space.region(4.5), &points, 3.19);
-            let volumes: Vec<f64> = found.iter().filter(|v| !v.at_surface).map(|v| v.volume).collect();
+            let volumes: Vec<f64> = found
+                .iter()
+                .filter(|v| !v.at_surface)
+                .map(|v| v.volume)
+                .collect();
             let expected: Vec<f64> = row[2].as_array().unwrap().iter().map(number).collect();
             assert_eq!(volumes.len(), expected.len(), "{name} {row}: {volumes:?}");
             for (found, expected) in volumes.iter().zip(expected) {
-                within(&format!("{name}, {removed} removed, {jitter} Å"), *found, expected, 0.001);
+                within(
+                    &format!("{name}, {removed} removed, {jitter} Å"),
+                    *found,
+                    expected,
+                    0.001,
+                );
             }
         }
     }
-    let Some(atoms) = model("reference/zr_cubic_oxide.xyz", 1.0) else { return };
-    for row in degeneracy["perfect_balls"].as_array().unwrap().iter().filter(|r| r["model"] == "zr_cubic_oxide") {
+    let Some(atoms) = model("reference/zr_cubic_oxide.xyz", 1.0) else {
+        return;
+    };
+    for row in degeneracy["perfect_balls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|r| r["model"] == "zr_cubic_oxide")
+    {
         let jitter = number(&row["jitter_A"]);
-        let points: Vec<[f64; 3]> = atoms.positions.iter().map(|p| p.map(|x| x + 2.0 * jitter * random())).collect();
+        let points: Vec<[f64; 3]> = atoms
+            .positions
+            .iter()
+            .map(|p| p.map(|x| x + 2.0 * jitter * random()))
+            .collect();
         let space = Space::new(&points).unwrap();
         let region = Region::new(&space, 4.5, points.len());
         let degree = oxidation(&space, &region.inside, &points, &AnalyzeParams::default()).degree;
         let inner = || (0..points.len()).filter(|&i| !region.surface[i]);
-        near("sliver-free oxidation", mean(inner().map(|i| degree[i])), number(&row["oxi_noslv"]), 0.02);
+        near(
+            "sliver-free oxidation",
+            mean(inner().map(|i| degree[i])),
+            number(&row["oxi_noslv"]),
+            0.02,
+        );
         let rho: Vec<f64> = inner().map(|i| 1.0 / space.cell[i]).collect();
-        within("median ρ", quantile(&rho, 0.5), number(&row["rho_med"]), 0.002);
+        within(
+            "median ρ",
+            quantile(&rho, 0.5),
+            number(&row["rho_med"]),
+            0.002,
+        );
     }
 }
 
@@ -551,10 +1008,16 @@ fn vacancies_of_degenerate_lattices_survive_small_displacements() {
 fn no_entry_of_the_reference_is_left_out() {
     let Some(reference) = reference() else { return };
     let here = include_str!("reference_analysis.rs");
-    let files = [here, include_str!("reference_core_shell.rs"), include_str!("reference_ptm.rs")];
+    let files = [
+        here,
+        include_str!("reference_core_shell.rs"),
+        include_str!("reference_ptm.rs"),
+    ];
     for particle in ["ideal", "PB", "MG", "HEA4", "zr_partial"] {
         for (key, entry) in reference[particle].as_object().unwrap() {
-            let is_entry = entry.get("tolerance").is_some() || key == "delaunay" || key == "boo_count_below_0.5";
+            let is_entry = entry.get("tolerance").is_some()
+                || key == "delaunay"
+                || key == "boo_count_below_0.5";
             // The glass's two averages are compared atom by atom through the published arrays themselves; counts of template
             // matching are named by their threshold.
             let spoken = match key.as_str() {
@@ -563,7 +1026,10 @@ fn no_entry_of_the_reference_is_left_out() {
                 key if key.starts_with("phase_") => "phase_",
                 key => key,
             };
-            assert!(!is_entry || files.iter().any(|text| text.contains(spoken)), "{particle}: {key} is not compared");
+            assert!(
+                !is_entry || files.iter().any(|text| text.contains(spoken)),
+                "{particle}: {key} is not compared"
+            );
         }
     }
 }

@@ -146,7 +146,11 @@ impl Topology {
                         }
                     }
                     let bonds = near.len();
-                    let length = if bonds == 0 { f64::NAN } else { sum / bonds as f64 };
+                    let length = if bonds == 0 {
+                        f64::NAN
+                    } else {
+                        sum / bonds as f64
+                    };
                     (wide as f64, bonds as f64, length, index(near, hull))
                 },
             )
@@ -228,9 +232,10 @@ mod tests {
     #[test]
     fn crystals_have_their_indices_and_coordination() {
         // fcc by its 12 rhombi; bcc by 6 squares and 8 hexagons.
-        for (even, cutoff, expected, bonds) in
-            [(true, 2.5, [0, 12, 0, 0], 12.0), (false, 3.5, [0, 6, 0, 8], 14.0)]
-        {
+        for (even, cutoff, expected, bonds) in [
+            (true, 2.5, [0, 12, 0, 0], 12.0),
+            (false, 3.5, [0, 6, 0, 8], 14.0),
+        ] {
             let points = lattice(even);
             let faces = Faces::new(&points, &delaunay(&points).unwrap());
             let found = Topology::new(&points, &faces, cutoff, 0.01);
@@ -239,18 +244,25 @@ mod tests {
             assert_eq!(found.coordination[middle], bonds);
             // Nothing nearer than the cutoff: no bond, no cell, but the faces are there.
             let none = Topology::new(&points, &faces, 1.0, 0.01);
-            assert_eq!((none.faces[middle], none.coordination[middle]), (bonds, 0.0));
+            assert_eq!(
+                (none.faces[middle], none.coordination[middle]),
+                (bonds, 0.0)
+            );
             assert!(none.index[middle].is_none() && none.length[middle].is_nan());
         }
     }
 
     #[test]
     fn lengths_are_told_by_pair() {
-        let mut atoms = Atoms::from_positions(vec![[0.0; 3], [2.0, 0.0, 0.0], [5.0, 0.0, 0.0]], "Pt");
+        let mut atoms =
+            Atoms::from_positions(vec![[0.0; 3], [2.0, 0.0, 0.0], [5.0, 0.0, 0.0]], "Pt");
         atoms.species_names.push("Pd".to_owned());
         atoms.species[1] = 1;
         let json = Lengths::of(&atoms, &neighbors_within(&atoms.positions, 4.0)).json();
-        assert_eq!((json["n"].as_u64(), json["mean"].as_f64()), (Some(2), Some(2.5)));
+        assert_eq!(
+            (json["n"].as_u64(), json["mean"].as_f64()),
+            (Some(2), Some(2.5))
+        );
         assert_eq!(json["by_pair"]["Pd-Pt"]["sd"], 0.5);
     }
 }

@@ -135,7 +135,12 @@ impl Comparison {
                 let numbers: Vec<Value> = row
                     .numbers
                     .iter()
-                    .map(|n| n.map_or(Value::Null, |n| json!({ "value": n.value, "sd": n.sd, "n": n.n })))
+                    .map(|n| {
+                        n.map_or(
+                            Value::Null,
+                            |n| json!({ "value": n.value, "sd": n.sd, "n": n.n }),
+                        )
+                    })
                     .collect();
                 let differences: Vec<Value> = (1..row.numbers.len())
                     .map(|k| {
@@ -172,13 +177,21 @@ impl Comparison {
         for row in &self.rows {
             text += &quote(&row.name);
             for number in &row.numbers {
-                let parts = [number.map(|n| n.value), number.and_then(|n| n.sd), number.and_then(|n| n.n)];
-                parts.into_iter().for_each(|part| text += &format!(",{}", written(part)));
+                let parts = [
+                    number.map(|n| n.value),
+                    number.and_then(|n| n.sd),
+                    number.and_then(|n| n.n),
+                ];
+                parts
+                    .into_iter()
+                    .for_each(|part| text += &format!(",{}", written(part)));
             }
             for model in 1..row.numbers.len() {
                 let difference = row.difference(model);
                 let parts = [difference.map(|d| d.0), difference.and_then(|d| d.1)];
-                parts.into_iter().for_each(|part| text += &format!(",{}", written(part)));
+                parts
+                    .into_iter()
+                    .for_each(|part| text += &format!(",{}", written(part)));
             }
             text += "\n";
         }
@@ -214,10 +227,18 @@ mod tests {
         let (difference, error) = row.difference(1).unwrap();
         assert!((difference - 0.01).abs() < 1e-12 && (error.unwrap() - 5e-4).abs() < 1e-12);
         let csv = found.csv();
-        assert!(csv.starts_with("quantity,\"A\",\"A sd\",\"A n\",\"B\""), "{csv}");
+        assert!(
+            csv.starts_with("quantity,\"A\",\"A sd\",\"A n\",\"B\""),
+            "{csv}"
+        );
         assert!(csv.contains("\"n_atoms\",10,,,14,,,4,\n"), "{csv}");
         let json = found.json();
-        let rho = json["rows"].as_array().unwrap().iter().find(|r| r["quantity"] == "rho_n/all").unwrap();
+        let rho = json["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|r| r["quantity"] == "rho_n/all")
+            .unwrap();
         assert!((rho["differences"][0]["in_se"].as_f64().unwrap() - 20.0).abs() < 1e-9);
     }
 }

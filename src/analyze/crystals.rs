@@ -78,7 +78,14 @@ pub fn names() -> Vec<&'static str> {
 #[must_use]
 pub fn built_in(name: &str) -> Option<Crystal> {
     let (stem, constant) = match name.split_once('@') {
-        Some((stem, text)) => (stem, Some(text.parse::<f64>().ok().filter(|a| (1.0..30.0).contains(a))?)),
+        Some((stem, text)) => (
+            stem,
+            Some(
+                text.parse::<f64>()
+                    .ok()
+                    .filter(|a| (1.0..30.0).contains(a))?,
+            ),
+        ),
         None => (name, None),
     };
     let mut crystal = match stem {
@@ -128,7 +135,10 @@ fn metal(name: &str) -> Option<Crystal> {
 fn cubic_zirconia() -> Crystal {
     let mut sites: Vec<(&str, [f64; 3])> = FCC.iter().map(|p| ("Zr", *p)).collect();
     for corner in 0..8 {
-        sites.push(("O", [0, 1, 2].map(|k| if corner >> k & 1 == 1 { 0.75 } else { 0.25 })));
+        sites.push((
+            "O",
+            [0, 1, 2].map(|k| if corner >> k & 1 == 1 { 0.75 } else { 0.25 }),
+        ));
     }
     crystal([5.09; 3], [90.0; 3], sites)
 }
@@ -188,7 +198,11 @@ const SAME: f64 = 1e-3;
 ///
 /// `None` for a crystal without atoms or volume, or so small a cell that its shells cannot be counted.
 #[must_use]
-pub fn reference_pdf(crystal: &Crystal, shown: &[String], sampling: &Sampling) -> Option<ReferencePdf> {
+pub fn reference_pdf(
+    crystal: &Crystal,
+    shown: &[String],
+    sampling: &Sampling,
+) -> Option<ReferencePdf> {
     let volume = crystal.volume();
     let chosen = sublattice(crystal, shown);
     let density = chosen.len() as f64 / volume;
@@ -287,17 +301,29 @@ mod tests {
 
     fn shells_of(name: &str, shown: &str) -> Vec<[f64; 2]> {
         let crystal = built_in(name).unwrap();
-        reference_pdf(&crystal, &[shown.to_owned()], &SAMPLING).unwrap().shells
+        reference_pdf(&crystal, &[shown.to_owned()], &SAMPLING)
+            .unwrap()
+            .shells
     }
 
     #[test]
     fn crystals_have_their_shells() {
         let fcc = shells_of("fcc-Pd", "Pd");
-        for (shell, [r2, n]) in fcc.iter().zip([[0.5f64, 12.0], [1.0, 6.0], [1.5, 24.0], [2.0, 12.0]]) {
-            assert!((shell[0] - 3.891 * r2.sqrt()).abs() < 1e-9 && shell[1] == n, "{shell:?}");
+        for (shell, [r2, n]) in
+            fcc.iter()
+                .zip([[0.5f64, 12.0], [1.0, 6.0], [1.5, 24.0], [2.0, 12.0]])
+        {
+            assert!(
+                (shell[0] - 3.891 * r2.sqrt()).abs() < 1e-9 && shell[1] == n,
+                "{shell:?}"
+            );
         }
         let bcc = shells_of("bcc-Zr@4.0", "Zr");
-        assert!((bcc[0][0] - 2.0 * 3f64.sqrt()).abs() < 1e-9 && bcc[0][1] == 8.0 && bcc[1] == [4.0, 6.0]);
+        assert!(
+            (bcc[0][0] - 2.0 * 3f64.sqrt()).abs() < 1e-9
+                && bcc[0][1] == 8.0
+                && bcc[1] == [4.0, 6.0]
+        );
         let hcp: f64 = shells_of("hcp-Zr", "Zr").iter().take(2).map(|s| s[1]).sum();
         assert_eq!(hcp, 12.0);
         // Only the metal of an oxide is seen.
@@ -315,7 +341,11 @@ mod tests {
         assert!((nearest("c-ZrO2") - 5.09 * 3f64.sqrt() / 4.0).abs() < 1e-9);
         assert!((nearest("t-ZrO2") - 2.065).abs() < 0.01);
         // The shortest of the seven bonds in baddeleyite is 2.05 Å.
-        assert!((nearest("m-ZrO2") - 2.05).abs() < 0.02, "{}", nearest("m-ZrO2"));
+        assert!(
+            (nearest("m-ZrO2") - 2.05).abs() < 0.02,
+            "{}",
+            nearest("m-ZrO2")
+        );
         for (name, volume) in [("m-ZrO2", 140.88), ("t-ZrO2", 69.83), ("c-ZrO2", 131.87)] {
             let found = built_in(name).unwrap().volume();
             assert!((found - volume).abs() < 0.1, "{name} {found}");

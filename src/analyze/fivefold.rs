@@ -101,7 +101,10 @@ impl Fivefold {
             .axes
             .iter()
             .map(|axis| {
-                let mut own = axis.bipyramids.iter().map(|&b| &self.bipyramids[b as usize]);
+                let mut own = axis
+                    .bipyramids
+                    .iter()
+                    .map(|&b| &self.bipyramids[b as usize]);
                 let mut entry = lengths(&mut own);
                 entry["atoms"] = json!(axis.atoms.len());
                 entry["direction"] = json!(axis.direction);
@@ -173,7 +176,9 @@ fn axes(positions: &[Point], bipyramids: &[Bipyramid]) -> Vec<Axis> {
     // Two bipyramids with a common cap belong together when the other caps lie on opposite sides of it.
     let mut at_cap: Vec<Vec<u32>> = vec![Vec::new(); positions.len()];
     for (k, b) in bipyramids.iter().enumerate() {
-        b.caps.iter().for_each(|&c| at_cap[c as usize].push(k as u32));
+        b.caps
+            .iter()
+            .for_each(|&c| at_cap[c as usize].push(k as u32));
     }
     let mut parent: Vec<u32> = (0..bipyramids.len() as u32).collect();
     for (cap, own) in at_cap.iter().enumerate() {
@@ -213,7 +218,10 @@ fn axes(positions: &[Point], bipyramids: &[Bipyramid]) -> Vec<Axis> {
                 std::array::from_fn(|k| atoms.iter().map(|&i| place(i)[k]).sum::<f64>() / n);
             let far = |from: Point| {
                 let apart = |i: &&u32| distance(place(**i), from);
-                atoms.iter().max_by(|a, b| apart(a).total_cmp(&apart(b))).map(|&i| place(i))
+                atoms
+                    .iter()
+                    .max_by(|a, b| apart(a).total_cmp(&apart(b)))
+                    .map(|&i| place(i))
             };
             let first = far(center)?;
             let along = subtract(far(first)?, first);
@@ -249,7 +257,11 @@ mod tests {
         for k in 0..length - 1 {
             for j in 0..5 {
                 let angle = std::f64::consts::TAU * f64::from(j) / 5.0;
-                points.push([radius * angle.cos(), radius * angle.sin(), alpha * (k as f64 + 0.5)]);
+                points.push([
+                    radius * angle.cos(),
+                    radius * angle.sin(),
+                    alpha * (k as f64 + 0.5),
+                ]);
             }
         }
         points
@@ -262,7 +274,10 @@ mod tests {
         let caps = found.bipyramids.iter().filter(|b| b.caps[1] < 7).count();
         assert_eq!(caps, 6);
         for b in found.bipyramids.iter().filter(|b| b.caps[1] < 7) {
-            assert!((b.alpha / b.gamma - IDEAL_ALPHA).abs() < 1e-12 && (b.beta / b.gamma - 1.0).abs() < 1e-12);
+            assert!(
+                (b.alpha / b.gamma - IDEAL_ALPHA).abs() < 1e-12
+                    && (b.beta / b.gamma - 1.0).abs() < 1e-12
+            );
         }
         let axis = &found.axes[0];
         assert_eq!(axis.atoms.len(), 7);

@@ -59,6 +59,8 @@ pub struct Analyzed {
     pub distances: Vec<profiles::Distances>,
     /// Quantities against those distances.
     pub profiles: Vec<profiles::Profile>,
+    /// Width of their bins, Å.
+    pub profile_width: f64,
     /// The parameters it was made with.
     pub params: AnalyzeParams,
     /// Median nearest distance, Å.
@@ -69,8 +71,10 @@ pub struct Analyzed {
     pub structure_factor: Option<structure_factor::StructureFactor>,
     /// PDFs of the crystals to compare with.
     pub references: Vec<crystals::ReferencePdf>,
-    /// The PDF of each phase by itself.
+    /// The PDF of each phase by itself, up to 12 Å.
     pub phase_pdfs: Vec<(String, Pdf)>,
+    /// The pairs behind them.
+    pub phase_counts: Arc<Vec<(String, pdf::Counted)>>,
     /// Lengths of the bonds by the cutoff.
     pub bond_lengths: Option<bonds::Lengths>,
     /// Bonds over the faces of the Voronoi cells.

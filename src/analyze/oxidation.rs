@@ -232,7 +232,15 @@ impl Sweep {
         let distortions = [1.0 - BAND, 1.0, 1.0 + BAND].map(|f| f * params.max_distortion);
         let each: Vec<Vec<Vec<f64>>> = distortions
             .par_iter()
-            .map(|limit| sweep_at(space, region, groups, [*limit, params.sliver_volume], &volumes))
+            .map(|limit| {
+                sweep_at(
+                    space,
+                    region,
+                    groups,
+                    [*limit, params.sliver_volume],
+                    &volumes,
+                )
+            })
             .collect();
         let means = groups
             .iter()
@@ -399,12 +407,20 @@ pub(super) mod tests {
     fn a_sweep_passes_through_the_degree_in_use() {
         // Between metal and oxide, so that the degree is neither 0 nor 1.
         let points = fcc_ball(4.82, 14.0);
-        let jittered: Vec<[f64; 3]> = points.iter().map(|p| p.map(|x| x + 300.0 * (x * 1e3).fract().abs() * 1e-3)).collect();
+        let jittered: Vec<[f64; 3]> = points
+            .iter()
+            .map(|p| p.map(|x| x + 300.0 * (x * 1e3).fract().abs() * 1e-3))
+            .collect();
         let params = AnalyzeParams::default();
         let space = Space::new(&jittered).unwrap();
         let region = Region::new(&space, 4.5, points.len());
         let inner: Vec<bool> = region.surface.iter().map(|s| !s).collect();
-        let sweep = Sweep::new(&space, &region.inside, &[("all".to_owned(), inner.clone())], &params);
+        let sweep = Sweep::new(
+            &space,
+            &region.inside,
+            &[("all".to_owned(), inner.clone())],
+            &params,
+        );
         let middle = sweep.volumes.len() / 2;
         assert!((sweep.volumes[middle] - params.oxygen_volume).abs() < 1e-12);
         let degree = oxidation(&space, &region.inside, &jittered, &params).degree;
@@ -414,9 +430,16 @@ pub(super) mod tests {
             .collect();
         let mean = known.iter().sum::<f64>() / known.len() as f64;
         let line = &sweep.means[0].1[1];
-        assert!((line[middle] - mean).abs() < 1e-12, "{} {mean}", line[middle]);
+        assert!(
+            (line[middle] - mean).abs() < 1e-12,
+            "{} {mean}",
+            line[middle]
+        );
         assert!(line.windows(2).all(|w| w[0] >= w[1]) && line[0] > line[line.len() - 1]);
         let [low, high] = sweep.band("all").unwrap();
-        assert!(low <= mean && mean <= high && low < high, "{low} {mean} {high}");
+        assert!(
+            low <= mean && mean <= high && low < high,
+            "{low} {mean} {high}"
+        );
     }
 }

@@ -31,7 +31,11 @@ pub struct AnalyzeParams {
     #[arg(long, default_value_t = Self::default().q_range)]
     pub q_range: f64,
     /// Crystals whose PDF is drawn beside the model's: a built-in name or a .cif file
-    #[arg(long = "reference", value_name = "FILE.cif|NAME", value_delimiter = ',')]
+    #[arg(
+        long = "reference",
+        value_name = "FILE.cif|NAME",
+        value_delimiter = ','
+    )]
     pub references: Vec<crystals::Reference>,
     /// Normalised BOO below which an atom is disordered (Zr)
     #[arg(long, default_value_t = Self::default().boo_threshold)]
@@ -109,7 +113,7 @@ impl Default for AnalyzeParams {
             grain_misorientation_deg: 5.0,
             void_radius: 3.19, // (Zr)
             plane: None,
-            layer: 1.03,       // (PdPt)
+            layer: 1.03, // (PdPt)
             interface_sigma: None,
             strain_sigma: 3.89, // (PdPt)
             strain_lattice: None,

@@ -63,7 +63,9 @@ impl FromStr for PlaneSpec {
             format!("{text}: expected atoms:4,17,23 or hkl:1,1,1@2 (of grain 2) or normal:0,0,1")
         };
         fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
-            text.split(',').map(|part| part.trim().parse().ok()).collect()
+            text.split(',')
+                .map(|part| part.trim().parse().ok())
+                .collect()
         }
         let (kind, rest) = text.trim().split_once(':').ok_or_else(wrong)?;
         match kind {
@@ -277,11 +279,12 @@ pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) -> Result<(), An
         return Ok(());
     };
     let started = Instant::now();
-    let (plane, members) = plane_of(&work.out, &spec).map_err(|found| AnalyzeError::BadParameter {
-        name: "plane",
-        expected: "a plane of this model".to_owned(),
-        found,
-    })?;
+    let (plane, members) =
+        plane_of(&work.out, &spec).map_err(|found| AnalyzeError::BadParameter {
+            name: "plane",
+            expected: "a plane of this model".to_owned(),
+            found,
+        })?;
     let stack = stack(&work.out, spec, plane, &members, work.spacing, params.slab);
     let layers = stack.layer_of.iter().map(|&n| f64::from(n)).collect();
     work.out.atoms.set_column("layer", "", layers);
@@ -452,7 +455,9 @@ fn stack(
         .map(|i| places[i][2])
         .collect();
     let ends = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold([f64::INFINITY, f64::NEG_INFINITY], |e, v| [e[0].min(v), e[1].max(v)])
+        values.fold([f64::INFINITY, f64::NEG_INFINITY], |e, v| {
+            [e[0].min(v), e[1].max(v)]
+        })
     };
     let [low, high] = ends(&mut places.iter().map(|p| p[2]));
     let inner = boundaries(&own, spacing);
@@ -491,11 +496,19 @@ fn stack(
             own.map(|&i| places[i]).collect()
         })
         .collect();
-    let symmetry = if atomic { turn(&mut sheets, &makers, out.cutoff) } else { 0 };
+    let symmetry = if atomic {
+        turn(&mut sheets, &makers, out.cutoff)
+    } else {
+        0
+    };
     for k in 1..sheets.len() {
         let (below, above) = (&sheets[k - 1], &sheets[k]);
         let full = !makers[k - 1].is_empty() && !makers[k].is_empty();
-        let spacing = if atomic && full { above.height - below.height } else { f64::NAN };
+        let spacing = if atomic && full {
+            above.height - below.height
+        } else {
+            f64::NAN
+        };
         let bend = below.normal.zip(above.normal).map(|(a, b)| between(a, b));
         (sheets[k - 1].spacing, sheets[k - 1].bend) = (spacing, bend.filter(|_| atomic));
     }
@@ -550,7 +563,11 @@ fn sheet(
         atoms: atoms.len(),
         roughness: (square / (n - 1.0)).sqrt(),
         normal: fitted.map(|(_, normal, _)| {
-            let sign = if dot(normal, plane.normal) < 0.0 { -1.0 } else { 1.0 };
+            let sign = if dot(normal, plane.normal) < 0.0 {
+                -1.0
+            } else {
+                1.0
+            };
             normal.map(|x| sign * x)
         }),
         spacing: f64::NAN,
@@ -587,11 +604,18 @@ fn turn(sheets: &mut [Sheet], layers: &[Vec<Point>], cutoff: f64) -> u32 {
         })
         .collect();
     let strength = [0, 1, 2].map(|k| {
-        let known: Vec<f64> = orders.iter().flatten().map(|o| o[k][0].hypot(o[k][1])).collect();
+        let known: Vec<f64> = orders
+            .iter()
+            .flatten()
+            .map(|o| o[k][0].hypot(o[k][1]))
+            .collect();
         known.iter().sum::<f64>() / known.len().max(1) as f64
     });
     let most = strength.iter().copied().fold(0.0, f64::max);
-    let Some(best) = (0..3).find(|&k| strength[k] >= 0.9 * most).filter(|_| most > 0.3) else {
+    let Some(best) = (0..3)
+        .find(|&k| strength[k] >= 0.9 * most)
+        .filter(|_| most > 0.3)
+    else {
         return 0;
     };
     let order = f64::from(ORDERS[best]);

@@ -229,7 +229,18 @@ pub fn between(
     name: &str,
     positions: &[Point],
     side: &[f64],
+    scales: [f64; 3],
+) -> Option<Distances> {
+    between_to(name, positions, side, scales, 0.0)
+}
+
+/// As [`between`], the distances to a relative `tolerance`.
+fn between_to(
+    name: &str,
+    positions: &[Point],
+    side: &[f64],
     [cutoff, sigma, spacing]: [f64; 3],
+    tolerance: f64,
 ) -> Option<Distances> {
     let chosen: Vec<usize> = (0..side.len()).filter(|&i| side[i].is_finite()).collect();
     let points: Vec<Point> = chosen.iter().map(|&i| positions[i]).collect();
@@ -238,7 +249,7 @@ pub fn between(
         return None;
     }
     let neighbors = neighbors_within(&points, cutoff);
-    let (surface, depth) = half_surface(&points, &first, &neighbors, [sigma, spacing], 0.0)?;
+    let (surface, depth) = half_surface(&points, &first, &neighbors, [sigma, spacing], tolerance)?;
     let mut values = vec![f64::NAN; positions.len()];
     for (i, depth) in chosen.into_iter().zip(depth) {
         values[i] = depth;
@@ -250,14 +261,23 @@ pub fn between(
     })
 }
 
-/// The distances from every surface that the analysed atoms have; `spacing` is their nearest distance, Å.
+/// The distances from every surface that the analysed atoms have; `spacing` is their nearest distance, Å. Those of `before`, an
+/// analysis of the same atoms with the same cutoff and smoothing, are used again where their surface is the same.
 #[must_use]
-pub fn distances(out: &Analyzed, region: &[bool], spacing: f64) -> Vec<Distances> {
+pub fn distances(
+    out: &Analyzed,
+    region: &[bool],
+    spacing: f64,
+    before: Option<&Analyzed>,
+) -> Vec<Distances> {
     let Some(space) = &out.space else {
         return Vec::new();
     };
     let positions = &out.atoms.positions;
-    let mut found = vec![below_surface(positions, space, region)];
+    let known = |name: &str| before?.distances.iter().find(|d| d.from == name).cloned();
+    // The region depends on the cutoff alone.
+    let below = known("surface").unwrap_or_else(|| below_surface(positions, space, region));
+    let mut found = vec![below];
     if let Some(core) = out.core_shell.as_ref().filter(|c| !c.depth.is_empty()) {
         found.push(Distances {
             from: "core".to_owned(),
@@ -268,13 +288,36 @@ pub fn distances(out: &Analyzed, region: &[bool], spacing: f64) -> Vec<Distances
     let Some(phase) = out.atoms.column("phase") else {
         return found;
     };
+    let scales = [out.cutoff, sigma(&out.params, spacing), spacing];
+    let wanted = sides(phase, found.len() < 2);
+    let old = before.and_then(|b| Some(sides(b.atoms.column("phase")?, found.len() < 2)));
+    let made: Vec<Option<Distances>> = wanted
+        .par_iter()
+        .map(|(name, side)| {
+            let same = |(other, old): &&(String, Vec<f64>)| other == name && same_bits(old, side);
+            let kept = old.iter().flatten().find(same).and_then(|_| known(name));
+            // What only fills bins need not be exact.
+            let tolerance = if name == "core" { 0.0 } else { 0.02 };
+            kept.or_else(|| between_to(name, positions, side, scales, tolerance))
+        })
+        .collect();
+    found.extend(made.into_iter().flatten());
+    found
+}
+
+/// Whether two columns are the same, undefined values included.
+fn same_bits(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+/// The surfaces that phases have, and the side of each atom: 1 and 0, or NaN where it does not count.
+fn sides(phase: &[f64], with_core: bool) -> Vec<(String, Vec<f64>)> {
+    let mut wanted: Vec<(String, Vec<f64>)> = Vec::new();
     let names = phases(phase);
     if names.len() < 2 || names.len() > PHASES {
-        return found;
+        return wanted;
     }
-    let scales = [out.cutoff, sigma(&out.params, spacing), spacing];
-    let mut wanted: Vec<(String, Vec<f64>)> = Vec::new();
-    if found.len() < 2 && names[0].1 == 0.0 {
+    if with_core && names[0].1 == 0.0 {
         let side = phase
             .iter()
             .map(|p| f64::from(u8::from(*p == 0.0)))
@@ -300,12 +343,7 @@ pub fn distances(out: &Analyzed, region: &[bool], spacing: f64) -> Vec<Distances
             ));
         }
     }
-    let made: Vec<Option<Distances>> = wanted
-        .par_iter()
-        .map(|(name, side)| between(name, positions, side, scales))
-        .collect();
-    found.extend(made.into_iter().flatten());
-    found
+    wanted
 }
 
 /// Runs the part for [`super::analyze`]: columns `surface_distance` and `core_distance` (Å), and all profiles.
@@ -318,16 +356,11 @@ pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) {
     };
     let started = Instant::now();
     let width = params.profile_bin.unwrap_or(0.5 * work.spacing);
-    let kept = work
-        .same(|p| p.interface_sigma)
-        .filter(|b| b.atoms.column("phase") == work.out.atoms.column("phase"))
-        .map(|b| b.distances.clone());
+    let before = work.same(|p| p.interface_sigma);
     let out = &mut work.out;
-    out.distances = match kept {
-        Some(kept) if !kept.is_empty() => kept,
-        _ => distances(out, &region.inside, work.spacing),
-    };
-    out.profiles = profiles(out, width);
+    out.distances = distances(out, &region.inside, work.spacing, before);
+    out.profiles = profiles(out, width, before.filter(|b| b.profile_width == width));
+    out.profile_width = width;
     for found in &out.distances {
         if ["surface", "core"].contains(&found.from.as_str()) {
             let name = format!("{}_distance", found.from);
@@ -337,8 +370,9 @@ pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) {
     work.time("profiles", started);
 }
 
-/// Every known column, and the share of each species where there are several, against every distance.
-fn profiles(out: &Analyzed, width: f64) -> Vec<Profile> {
+/// Every known column, and the share of each species where there are several, against every distance; those of `before`, an
+/// analysis with bins of the same width, where neither column nor distance has changed.
+fn profiles(out: &Analyzed, width: f64, before: Option<&Analyzed>) -> Vec<Profile> {
     let atoms = &out.atoms;
     let mut columns: Vec<(String, String, Vec<f64>)> = COLUMNS
         .iter()
@@ -364,7 +398,18 @@ fn profiles(out: &Analyzed, width: f64) -> Vec<Profile> {
     pairs
         .par_iter()
         .map(|(from, (name, unit, values))| {
-            profile(&from.from, name, unit, &from.values, values, width)
+            // Fits cost more than finding out that nothing has changed.
+            let kept = before.and_then(|b| {
+                let old = b.distances.iter().find(|d| d.from == from.from)?;
+                let fraction = name.starts_with("fraction_");
+                let same = fraction || same_bits(b.atoms.column(name)?, values);
+                let known = b
+                    .profiles
+                    .iter()
+                    .find(|p| p.from == from.from && p.column == *name)?;
+                (same && same_bits(&old.values, &from.values)).then(|| known.clone())
+            });
+            kept.unwrap_or_else(|| profile(&from.from, name, unit, &from.values, values, width))
         })
         .filter(|profile| !profile.bins.is_empty())
         .collect()

@@ -69,12 +69,9 @@ pub struct Strain {
 
 /// The strain of the analysis before, if nothing it depends on has changed: the grains come into it.
 pub(super) fn kept(work: &Work<'_>) -> Option<Strain> {
-    let grains = |p: &AnalyzeParams| {
-        let structures = p.ptm_structures.clone();
-        (p.ptm_rmsd, structures, p.grain_misorientation_deg)
-    };
-    let same = work.same(|p| (p.strain_sigma, p.strain_lattice, grains(p)));
-    same.and_then(|before| before.strain.clone())
+    let same = work.same(|p| (p.strain_sigma, p.strain_lattice))?;
+    let grains = work.out.atoms.column("grain") == same.atoms.column("grain");
+    same.strain.clone().filter(|_| grains)
 }
 
 /// The strain, known already or found anew, and the seconds it took.

@@ -98,10 +98,18 @@ mod tests {
         // {111}, {200}, {220}, {311}; half a resolution element of 5.4/24 Å⁻¹ off at most.
         for indices in [3.0f64, 4.0, 8.0, 11.0] {
             let q = 2.0 * std::f64::consts::PI / a * indices.sqrt();
-            let near = found.peaks.iter().map(|p| (p - q).abs()).fold(f64::INFINITY, f64::min);
+            let near = found
+                .peaks
+                .iter()
+                .map(|p| (p - q).abs())
+                .fold(f64::INFINITY, f64::min);
             assert!(near < 0.11, "{q}: {:?}", found.peaks);
         }
-        let between = found.q.iter().zip(&found.s).filter(|(q, _)| (3.9..4.1).contains(*q));
+        let between = found
+            .q
+            .iter()
+            .zip(&found.s)
+            .filter(|(q, _)| (3.9..4.1).contains(*q));
         assert!(between.map(|(_, s)| *s).all(|s| s.abs() < 1.0));
     }
 

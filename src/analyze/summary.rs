@@ -245,7 +245,7 @@ fn pair_function(out: &Analyzed, pdf: &Pdf) -> Value {
             .iter()
             .map(|(name, own)| {
                 let entry =
-                    json!({ "g": own.g, "peaks_A": own.peaks, "first_valley_A": own.first_valley });
+                    json!({ "r_A": own.r, "g": own.g, "peaks_A": own.peaks, "first_valley_A": own.first_valley });
                 (name.clone(), entry)
             })
             .collect();

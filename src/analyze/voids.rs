@@ -173,12 +173,19 @@ mod tests {
         let void = found.iter().find(|v| !v.at_surface).unwrap();
         assert_eq!((void.atoms.len(), void.class()), (12, "vacancy"));
         let ones = vec![2.0; points.len()];
-        assert_eq!((void.mean_of(&ones), void.commonest_of(&ones)), (2.0, Some(2.0)));
+        assert_eq!(
+            (void.mean_of(&ones), void.commonest_of(&ones)),
+            (2.0, Some(2.0))
+        );
         assert!(void.mean_of(&vec![f64::NAN; points.len()]).is_nan());
         for rounds in [0, 5] {
             let surface = void.surface(&space, &points, rounds);
             let volume = surface.volume();
-            assert!((volume / void.volume - 1.0).abs() < 1e-9, "{volume} {}", void.volume);
+            assert!(
+                (volume / void.volume - 1.0).abs() < 1e-9,
+                "{volume} {}",
+                void.volume
+            );
         }
     }
 }

@@ -9,8 +9,11 @@ use super::oxidation::{Region, Space, Sweep};
 use super::params::{Wanted, check};
 use super::structure_factor::structure_factor;
 use super::summary::phases;
-use super::{AnalyzeError, AnalyzeParams, Analyzed, Pdf};
-use super::{bonds, core_shell, fivefold, order, oxidation, pdf, planes, profiles, ptm, strain, summary, voids};
+use super::{AnalyzeError, AnalyzeParams, Analyzed};
+use super::{
+    bonds, core_shell, fivefold, order, oxidation, pdf, planes, profiles, ptm, strain, summary,
+    voids,
+};
 use crate::model::Atoms;
 use crate::monitor::Monitor;
 use crate::numeric::neighbors::neighbors_within;
@@ -43,7 +46,10 @@ pub(super) fn run(
         None => check(atoms, params)?,
     };
     let wanted = Wanted::new(params)?;
-    let given = before.map_or_else(|| atoms.columns.keys().cloned().collect(), |b| b.given.clone());
+    let given = before.map_or_else(
+        || atoms.columns.keys().cloned().collect(),
+        |b| b.given.clone(),
+    );
     let mut own = atoms.clone();
     // With other parts wanted, columns of the old ones must not stay.
     let same_parts = before.filter(|b| b.params.only == params.only);
@@ -74,9 +80,8 @@ pub(super) fn run(
     let (made, matched) = rayon::join(
         || {
             let started = Instant::now();
-            let space = known.or_else(|| {
-                (tessellated).then(|| Space::new(&atoms.positions).map(Arc::new))?
-            });
+            let space = known
+                .or_else(|| (tessellated).then(|| Space::new(&atoms.positions).map(Arc::new))?);
             (space, started.elapsed().as_secs_f64())
         },
         || {
@@ -155,7 +160,12 @@ impl<'a> Work<'a> {
                     let names = &atoms.species_names;
                     let classes =
                         (atoms.species_counts().len() > 1).then_some((&kinds[..], &names[..]));
-                    Arc::new(pdf::counted(&atoms.positions, &sampling, self.spacing, classes))
+                    Arc::new(pdf::counted(
+                        &atoms.positions,
+                        &sampling,
+                        self.spacing,
+                        classes,
+                    ))
                 });
             let function = counted.smoothed(params.pdf_smoothing);
             if params.cutoff.is_none() && function.first_valley.is_none() {
@@ -258,7 +268,12 @@ impl<'a> Work<'a> {
 
     /// Bonds over the faces of the Voronoi cells.
     fn topology(&mut self, params: &AnalyzeParams) {
-        let Some(space) = self.out.space.clone().filter(|_| self.wanted.has("voronoi")) else {
+        let Some(space) = self
+            .out
+            .space
+            .clone()
+            .filter(|_| self.wanted.has("voronoi"))
+        else {
             return;
         };
         if let Some(known) = self.same(|p| p.face_share).and_then(|b| b.topology.clone()) {
@@ -267,8 +282,12 @@ impl<'a> Work<'a> {
         }
         let started = Instant::now();
         let atoms = &mut self.out.atoms;
-        let made =
-            Topology::new(&atoms.positions, &space.faces, self.out.cutoff, params.face_share);
+        let made = Topology::new(
+            &atoms.positions,
+            &space.faces,
+            self.out.cutoff,
+            params.face_share,
+        );
         atoms.set_column("cn_voronoi", "", made.coordination.clone());
         atoms.set_column("bond_voronoi_A", "Å", made.length.clone());
         atoms.set_column("fivefold", "", made.fivefold());
@@ -315,7 +334,10 @@ impl<'a> Work<'a> {
         let mut groups = vec![("all".to_owned(), inner.clone())];
         if let Some(phase) = atoms.column("phase") {
             for (name, value) in phases(phase) {
-                let own = phase.iter().zip(&inner).map(|(p, inner)| *inner && *p == value);
+                let own = phase
+                    .iter()
+                    .zip(&inner)
+                    .map(|(p, inner)| *inner && *p == value);
                 groups.push((name, own.collect()));
             }
         }
@@ -346,7 +368,9 @@ impl<'a> Work<'a> {
         let limits = |p: &AnalyzeParams| (p.ptm_rmsd, p.grain_misorientation_deg);
         // The cutoff plays no part here.
         let kept = self.before.filter(|b| {
-            known.is_some() && limits(&b.params) == limits(params) && b.atoms.column("ptm").is_some()
+            known.is_some()
+                && limits(&b.params) == limits(params)
+                && b.atoms.column("ptm").is_some()
         });
         let matches = match known {
             Some(matches) => matches,
@@ -434,7 +458,12 @@ impl<'a> Work<'a> {
 
     /// The PDF of each phase by itself, its own shape corrected for.
     fn phase_pdfs(&mut self, params: &AnalyzeParams) {
-        let Some(phase) = self.out.atoms.column("phase").filter(|_| self.wanted.has("pdf")) else {
+        let Some(phase) = self
+            .out
+            .atoms
+            .column("phase")
+            .filter(|_| self.wanted.has("pdf"))
+        else {
             return;
         };
         let started = Instant::now();
@@ -442,30 +471,42 @@ impl<'a> Work<'a> {
         if names.len() < 2 {
             return;
         }
+        // Beyond the first shells a phase's pairs say little that the whole does not.
+        const RANGE: f64 = 12.0;
+        let sampling = pdf::Sampling {
+            range: params.pdf_range.min(RANGE),
+            ..sampling(params)
+        };
         let kept = self.before.filter(|b| {
-            sampling(&b.params) == sampling(params) && b.atoms.column("phase") == Some(phase)
+            let old = b.phase_counts.first().map(|(_, counted)| counted.sampling);
+            old == Some([sampling.range, sampling.bin]) && b.atoms.column("phase") == Some(phase)
         });
-        if let Some(before) = kept {
-            self.out.phase_pdfs = before.phase_pdfs.clone();
-            return;
-        }
         // Fewer atoms are no phase whose pairs say anything.
         const FEWEST: usize = 20;
         let positions = &self.out.atoms.positions;
-        let made: Vec<(String, Pdf)> = names
-            .par_iter()
-            .filter_map(|(name, value)| {
-                let own: Vec<[f64; 3]> = (0..phase.len())
-                    .filter(|&i| phase[i] == *value)
-                    .map(|i| positions[i])
-                    .collect();
-                (own.len() >= FEWEST).then(|| {
-                    let sampling = sampling(params);
-                    let function = pdf::pair_distribution(&own, &sampling, self.spacing, None);
-                    (name.clone(), function)
-                })
-            })
+        let counts = match kept {
+            Some(before) => Arc::clone(&before.phase_counts),
+            None => Arc::new(
+                names
+                    .par_iter()
+                    .filter_map(|(name, value)| {
+                        let own: Vec<[f64; 3]> = (0..phase.len())
+                            .filter(|&i| phase[i] == *value)
+                            .map(|i| positions[i])
+                            .collect();
+                        (own.len() >= FEWEST).then(|| {
+                            let counted = pdf::counted(&own, &sampling, self.spacing, None);
+                            (name.clone(), counted)
+                        })
+                    })
+                    .collect(),
+            ),
+        };
+        let made = counts
+            .iter()
+            .map(|(name, counted)| (name.clone(), counted.smoothed(sampling.smoothing)))
             .collect();
+        self.out.phase_counts = counts;
         self.out.phase_pdfs = made;
         self.time("pdf", started);
     }

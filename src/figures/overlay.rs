@@ -30,7 +30,10 @@ pub fn overlay(figures: &[(String, &Figure)]) -> Option<Figure> {
                     let middles = edges.windows(2).zip(counts);
                     middles
                         .map(|(edge, count)| {
-                            [0.5 * (edge[0] + edge[1]), 100.0 * count / (total * (edge[1] - edge[0]))]
+                            [
+                                0.5 * (edge[0] + edge[1]),
+                                100.0 * count / (total * (edge[1] - edge[0])),
+                            ]
                         })
                         .filter(|p| p[1].is_finite())
                         .collect()
@@ -65,7 +68,11 @@ pub fn overlay(figures: &[(String, &Figure)]) -> Option<Figure> {
             first.y.clone()
         },
         layers,
-        note: figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        note: figures
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
         ..Figure::default()
     })
 }
@@ -113,8 +120,14 @@ mod tests {
         let Layer::Line { points, name, .. } = &found[0].layers[0] else {
             panic!("a line");
         };
-        assert_eq!((name.as_str(), points.as_slice()), ("A", &[[1.0, 12.5], [3.0, 37.5]][..]));
-        assert_eq!((found[0].id.as_str(), found[0].layers.len()), ("compare_cn", 2));
+        assert_eq!(
+            (name.as_str(), points.as_slice()),
+            ("A", &[[1.0, 12.5], [3.0, 37.5]][..])
+        );
+        assert_eq!(
+            (found[0].id.as_str(), found[0].layers.len()),
+            ("compare_cn", 2)
+        );
         assert!(overlays(&models[..1]).is_empty());
     }
 }

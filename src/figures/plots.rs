@@ -549,7 +549,13 @@ pub fn analysis_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Figu
         voids_figure(analyzed),
         column_figure(atoms, "cn", "cn", "Coordination number", None),
         column_figure(atoms, "cn_voronoi", "cn_voronoi", "Topological bonds", None),
-        column_figure(atoms, "bond_length_A", "bond_length", "Mean bond length", None),
+        column_figure(
+            atoms,
+            "bond_length_A",
+            "bond_length",
+            "Mean bond length",
+            None,
+        ),
     ]
     .into_iter()
     .flatten()

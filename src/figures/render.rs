@@ -53,7 +53,11 @@ impl Page {
     #[must_use]
     pub fn pixels(&self) -> (u32, u32) {
         let (w, h) = self.units();
-        let pixels = |units: u32| (f64::from(units) * self.scale()).round().clamp(1.0, 30_000.0) as u32;
+        let pixels = |units: u32| {
+            (f64::from(units) * self.scale())
+                .round()
+                .clamp(1.0, 30_000.0) as u32
+        };
         (pixels(w), pixels(h))
     }
 
@@ -62,14 +66,20 @@ impl Page {
     pub fn fault(&self) -> Option<String> {
         let sides = [self.width_mm, self.height_mm];
         if !sides.iter().all(|mm| (10.0..=2000.0).contains(mm)) {
-            return Some(format!("figure size: expected 10 to 2000 mm, found {sides:?}"));
+            return Some(format!(
+                "figure size: expected 10 to 2000 mm, found {sides:?}"
+            ));
         }
         if !(30.0..=2400.0).contains(&self.dpi) {
-            return Some(format!("resolution: expected 30 to 2400 dpi, found {}", self.dpi));
+            return Some(format!(
+                "resolution: expected 30 to 2400 dpi, found {}",
+                self.dpi
+            ));
         }
         let (w, h) = self.pixels();
         let pixels = u64::from(w) * u64::from(h);
-        (pixels > 200_000_000).then(|| format!("figure: expected at most 200 megapixels, found {w} × {h}"))
+        (pixels > 200_000_000)
+            .then(|| format!("figure: expected at most 200 megapixels, found {w} × {h}"))
     }
 }
 
@@ -435,7 +445,11 @@ mod tests {
             dpi: 203.2,
         };
         let svg = svg(&figure(), &page);
-        assert!(svg.contains("width=\"80mm\" height=\"60mm\""), "{}", &svg[..120]);
+        assert!(
+            svg.contains("width=\"80mm\" height=\"60mm\""),
+            "{}",
+            &svg[..120]
+        );
         assert!(svg.contains("g(r)") && svg.contains("r (Å)") && svg.contains("cutoff"));
         let png = png(&figure(), &page);
         let image = image::load_from_memory(&png).expect("a PNG");

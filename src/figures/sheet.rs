@@ -87,16 +87,28 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
     match column {
         Some(("phase", column)) => {
             let color = |v: &f64| {
-                let known = palette::PHASES.get(v.max(0.0) as usize).filter(|_| v.is_finite());
+                let known = palette::PHASES
+                    .get(v.max(0.0) as usize)
+                    .filter(|_| v.is_finite());
                 known.copied().unwrap_or(palette::UNKNOWN)
             };
             let names = ["core", "crystalline oxide", "amorphous oxide", "interface"];
             let there = |k: &usize| column.values.contains(&(*k as f64));
-            let legend = (0..4).filter(there).map(|k| (names[k].to_owned(), palette::PHASES[k]));
-            (column.values.iter().map(color).collect(), Key::Legend(legend.collect()))
+            let legend = (0..4)
+                .filter(there)
+                .map(|k| (names[k].to_owned(), palette::PHASES[k]));
+            (
+                column.values.iter().map(color).collect(),
+                Key::Legend(legend.collect()),
+            )
         }
         Some((name, column)) => {
-            let mut finite: Vec<f64> = column.values.iter().copied().filter(|v| v.is_finite()).collect();
+            let mut finite: Vec<f64> = column
+                .values
+                .iter()
+                .copied()
+                .filter(|v| v.is_finite())
+                .collect();
             finite.sort_by(f64::total_cmp);
             let at = |share: f64| {
                 let rank = (share * finite.len().saturating_sub(1) as f64).round() as usize;
@@ -104,7 +116,9 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
             };
             let (low, high) = (at(0.01), at(0.99));
             // Signed quantities are shown about zero.
-            let diverging = ["strain", "displacement", "depth"].iter().any(|s| name.starts_with(s));
+            let diverging = ["strain", "displacement", "depth"]
+                .iter()
+                .any(|s| name.starts_with(s));
             let range = if diverging {
                 let most = low.abs().max(high.abs()).max(1e-12);
                 [-most, most]
@@ -113,7 +127,11 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
             } else {
                 [low - 0.5, low + 0.5]
             };
-            let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
+            let unit = if column.unit.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", column.unit)
+            };
             let key = Key::Bar {
                 label: format!("{}{unit}", name.trim_end_matches("_A").replace('_', " ")),
                 range,
@@ -123,7 +141,11 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
         }
         None => {
             let color = |kind: usize| palette::SPECIES[kind % palette::SPECIES.len()];
-            let colors = atoms.species.iter().map(|&s| color(usize::from(s))).collect();
+            let colors = atoms
+                .species
+                .iter()
+                .map(|&s| color(usize::from(s)))
+                .collect();
             let names = atoms.species_names.iter().enumerate();
             let legend = names.map(|(k, name)| (name.clone(), color(k)));
             (colors, Key::Legend(legend.collect()))
@@ -136,15 +158,37 @@ fn scale_bar(width: f64) -> f64 {
     let wanted = width / 3.0;
     let decade = 10f64.powf(wanted.log10().floor());
     let steps = [5.0, 2.0, 1.0];
-    steps.into_iter().map(|s| s * decade).find(|s| *s <= wanted).unwrap_or(decade)
+    steps
+        .into_iter()
+        .map(|s| s * decade)
+        .find(|s| *s <= wanted)
+        .unwrap_or(decade)
 }
 
 /// What a sheet is made of once it is laid out, in units of the page from its top left corner.
 enum Mark<'a> {
-    Rect { at: [f64; 2], size: [f64; 2], fill: Rgb },
-    Image { at: [f64; 2], size: [f64; 2], data: &'a Array2<f32> },
-    Disc { at: [f64; 2], radius: f64, fill: Rgb },
-    Text { at: [f64; 2], size: f64, text: String, fill: Rgb, middle: bool },
+    Rect {
+        at: [f64; 2],
+        size: [f64; 2],
+        fill: Rgb,
+    },
+    Image {
+        at: [f64; 2],
+        size: [f64; 2],
+        data: &'a Array2<f32>,
+    },
+    Disc {
+        at: [f64; 2],
+        radius: f64,
+        fill: Rgb,
+    },
+    Text {
+        at: [f64; 2],
+        size: f64,
+        text: String,
+        fill: Rgb,
+        middle: bool,
+    },
 }
 
 const WHITE: Rgb = [255; 3];
@@ -177,25 +221,58 @@ impl Sheet {
                 left + (k % columns) as f64 * (size[0] + gap),
                 top + (k / columns) as f64 * (size[1] + gap),
             ];
-            marks.push(Mark::Rect { at, size, fill: GROUND });
-            marks.extend(panel.density.as_ref().map(|data| Mark::Image { at, size, data }));
+            marks.push(Mark::Rect {
+                at,
+                size,
+                fill: GROUND,
+            });
+            marks.extend(
+                panel
+                    .density
+                    .as_ref()
+                    .map(|data| Mark::Image { at, size, data }),
+            );
             for (place, fill) in &panel.atoms {
                 let at = [
                     at[0] + (place[0] - self.extent[0][0]) * scale,
                     at[1] + (self.extent[1][1] - place[1]) * scale,
                 ];
-                marks.push(Mark::Disc { at, radius: (self.radius * scale).max(0.4), fill: *fill });
+                marks.push(Mark::Disc {
+                    at,
+                    radius: (self.radius * scale).max(0.4),
+                    fill: *fill,
+                });
             }
             let text = panel.label.clone();
             let label = [at[0] + 4.0, at[1] + 11.0];
-            marks.push(Mark::Text { at: label, size: 10.0, text, fill: WHITE, middle: false });
+            marks.push(Mark::Text {
+                at: label,
+                size: 10.0,
+                text,
+                fill: WHITE,
+                middle: false,
+            });
             if k == 0 {
                 let length = scale_bar(span[0]);
                 let [x, y] = [at[0] + 6.0, at[1] + size[1] - 7.0];
-                marks.push(Mark::Rect { at: [x, y], size: [length * scale, 2.5], fill: WHITE });
+                marks.push(Mark::Rect {
+                    at: [x, y],
+                    size: [length * scale, 2.5],
+                    fill: WHITE,
+                });
                 let nanometre = length >= 10.0;
-                let text = if nanometre { format!("{} nm", length / 10.0) } else { format!("{length} Å") };
-                marks.push(Mark::Text { at: [x, y - 3.0], size: 10.0, text, fill: WHITE, middle: false });
+                let text = if nanometre {
+                    format!("{} nm", length / 10.0)
+                } else {
+                    format!("{length} Å")
+                };
+                marks.push(Mark::Text {
+                    at: [x, y - 3.0],
+                    size: 10.0,
+                    text,
+                    fill: WHITE,
+                    middle: false,
+                });
             }
         }
         self.explain(&mut marks, width, height);
@@ -205,7 +282,13 @@ impl Sheet {
     /// Legend or colour bar, and the note.
     fn explain(&self, marks: &mut Vec<Mark<'_>>, width: f64, height: f64) {
         let mut text = |at, text: String, middle| {
-            marks.push(Mark::Text { at, size: 11.0, text, fill: BLACK, middle });
+            marks.push(Mark::Text {
+                at,
+                size: 11.0,
+                text,
+                fill: BLACK,
+                middle,
+            });
         };
         text([0.5 * width, height - 7.0], self.note.clone(), true);
         match &self.key {
@@ -213,10 +296,20 @@ impl Sheet {
                 let mut x = 14.0;
                 for (name, fill) in names {
                     let at = [x + 4.0, height - 41.0];
-                    marks.push(Mark::Disc { at, radius: 5.0, fill: *fill });
+                    marks.push(Mark::Disc {
+                        at,
+                        radius: 5.0,
+                        fill: *fill,
+                    });
                     let at = [x + 13.0, height - 37.0];
                     let text = name.clone();
-                    marks.push(Mark::Text { at, size: 11.0, text, fill: BLACK, middle: false });
+                    marks.push(Mark::Text {
+                        at,
+                        size: 11.0,
+                        text,
+                        fill: BLACK,
+                        middle: false,
+                    });
                     x += 26.0 + 6.5 * name.chars().count() as f64;
                 }
             }
@@ -233,9 +326,19 @@ impl Sheet {
                     });
                 }
                 let mut text = |at, text: String| {
-                    marks.push(Mark::Text { at, size: 11.0, text, fill: BLACK, middle: true });
+                    marks.push(Mark::Text {
+                        at,
+                        size: 11.0,
+                        text,
+                        fill: BLACK,
+                        middle: true,
+                    });
                 };
-                for (share, value) in [(0.0, range[0]), (0.5, 0.5 * (range[0] + range[1])), (1.0, range[1])] {
+                for (share, value) in [
+                    (0.0, range[0]),
+                    (0.5, 0.5 * (range[0] + range[1])),
+                    (1.0, range[1]),
+                ] {
                     text([x + share * long, height - 24.0], written(value));
                 }
                 text([x + 0.5 * long, height - 49.0], label.clone());
@@ -255,7 +358,10 @@ fn written(value: f64) -> String {
     if size != 0.0 && !(1e-2..1e4).contains(&size) {
         format!("{value:.2e}")
     } else {
-        format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        format!("{value:.3}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
     }
 }
 
@@ -271,22 +377,51 @@ pub fn svg(sheet: &Sheet, page: &Page) -> String {
     for mark in sheet.lay_out(f64::from(width), f64::from(height)) {
         // Writing to memory cannot fail.
         let _ = match mark {
-            Mark::Rect { at: [x, y], size: [w, h], fill } => {
-                writeln!(text, "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" fill=\"{}\"/>", hex(fill))
+            Mark::Rect {
+                at: [x, y],
+                size: [w, h],
+                fill,
+            } => {
+                writeln!(
+                    text,
+                    "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" fill=\"{}\"/>",
+                    hex(fill)
+                )
             }
-            Mark::Disc { at: [x, y], radius, fill } => {
-                writeln!(text, "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius:.2}\" fill=\"{}\"/>", hex(fill))
+            Mark::Disc {
+                at: [x, y],
+                radius,
+                fill,
+            } => {
+                writeln!(
+                    text,
+                    "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius:.2}\" fill=\"{}\"/>",
+                    hex(fill)
+                )
             }
-            Mark::Text { at: [x, y], size, text: words, fill, middle } => {
+            Mark::Text {
+                at: [x, y],
+                size,
+                text: words,
+                fill,
+                middle,
+            } => {
                 let anchor = if middle { "middle" } else { "start" };
-                let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let words = words
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;");
                 writeln!(
                     text,
                     "<text x=\"{x:.2}\" y=\"{y:.2}\" font-family=\"sans-serif\" font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{}\">{words}</text>",
                     hex(fill)
                 )
             }
-            Mark::Image { at: [x, y], size: [w, h], data } => {
+            Mark::Image {
+                at: [x, y],
+                size: [w, h],
+                data,
+            } => {
                 let (nx, ny) = data.dim();
                 let mut pixels = Vec::with_capacity(3 * nx * ny);
                 for row in (0..ny).rev() {
@@ -323,7 +458,9 @@ pub fn png(sheet: &Sheet, page: &Page) -> Vec<u8> {
         };
         let range = |k: usize, end: u32| {
             let from = (at[k] * scale).round().clamp(0.0, f64::from(end)) as usize;
-            from..((at[k] + size[k]) * scale).round().clamp(0.0, f64::from(end)) as usize
+            from..((at[k] + size[k]) * scale)
+                .round()
+                .clamp(0.0, f64::from(end)) as usize
         };
         for y in range(1, h) {
             for x in range(0, w) {
@@ -343,15 +480,30 @@ pub fn png(sheet: &Sheet, page: &Page) -> Vec<u8> {
     }
     {
         let root = BitMapBackend::with_buffer(&mut pixels, (w, h)).into_drawing_area();
-        let place = |at: [f64; 2]| ((at[0] * scale).round() as i32, (at[1] * scale).round() as i32);
+        let place = |at: [f64; 2]| {
+            (
+                (at[0] * scale).round() as i32,
+                (at[1] * scale).round() as i32,
+            )
+        };
         for mark in marks {
             // Drawing into memory has no way to fail that a caller could mend.
             let _ = match mark {
-                Mark::Disc { at, radius, fill: [r, g, b] } => {
+                Mark::Disc {
+                    at,
+                    radius,
+                    fill: [r, g, b],
+                } => {
                     let radius = (radius * scale).round().max(1.0) as i32;
                     root.draw(&Circle::new(place(at), radius, RGBColor(r, g, b).filled()))
                 }
-                Mark::Text { at, size, text, fill: [r, g, b], middle } => {
+                Mark::Text {
+                    at,
+                    size,
+                    text,
+                    fill: [r, g, b],
+                    middle,
+                } => {
                     use plotters::style::text_anchor::{HPos, Pos, VPos};
                     let across = if middle { HPos::Center } else { HPos::Left };
                     let style = ("sans-serif", size * scale)
@@ -410,21 +562,37 @@ mod tests {
         Sheet {
             title: "Oxidation of Zr1 & Zr2".to_owned(),
             panels: vec![
-                Panel { label: "z −2.6 Å".to_owned(), density: Some(density), atoms: Vec::new() },
-                Panel { label: "z +2.6 Å".to_owned(), density: None, atoms: vec![([0.0, 0.0], [230, 159, 0])] },
+                Panel {
+                    label: "z −2.6 Å".to_owned(),
+                    density: Some(density),
+                    atoms: Vec::new(),
+                },
+                Panel {
+                    label: "z +2.6 Å".to_owned(),
+                    density: None,
+                    atoms: vec![([0.0, 0.0], [230, 159, 0])],
+                },
             ],
             columns: 2,
             extent: [[-10.0, 10.0], [-10.0, 10.0]],
             radius: 1.5,
             density_range: [0.0, 1.0],
-            key: Key::Bar { label: "oxidation".to_owned(), range: [0.0, 1.0], diverging: false },
+            key: Key::Bar {
+                label: "oxidation".to_owned(),
+                range: [0.0, 1.0],
+                diverging: false,
+            },
             note: "slabs of 5.3 Å".to_owned(),
         }
     }
 
     #[test]
     fn a_sheet_has_the_size_and_resolution_of_its_page() {
-        let page = Page { width_mm: 100.0, height_mm: 60.0, dpi: 254.0 };
+        let page = Page {
+            width_mm: 100.0,
+            height_mm: 60.0,
+            dpi: 254.0,
+        };
         let bytes = png(&sheet(), &page);
         let image = image::load_from_memory(&bytes).unwrap().to_rgb8();
         assert_eq!(image.dimensions(), (1000, 600));
@@ -436,12 +604,22 @@ mod tests {
         // The bright voxel lies at the top right of the first map.
         let bright: Vec<(u32, u32)> = image
             .enumerate_pixels()
-            .filter(|(x, y, p)| *x < 500 && *y < 300 && *x > 300 && p.0[0] > 240 && p.0[0] == p.0[2])
+            .filter(|(x, y, p)| {
+                *x < 500 && *y < 300 && *x > 300 && p.0[0] > 240 && p.0[0] == p.0[2]
+            })
             .map(|(x, y, _)| (x, y))
             .collect();
-        assert!(bright.iter().any(|(x, y)| *x > 400 && *y < 150), "{}", bright.len());
+        assert!(
+            bright.iter().any(|(x, y)| *x > 400 && *y < 150),
+            "{}",
+            bright.len()
+        );
         let text = svg(&sheet(), &page);
-        assert!(text.contains("width=\"100mm\"") && text.contains("Zr1 &amp; Zr2") && text.contains("base64,iVBOR"));
+        assert!(
+            text.contains("width=\"100mm\"")
+                && text.contains("Zr1 &amp; Zr2")
+                && text.contains("base64,iVBOR")
+        );
     }
 
     #[test]
@@ -457,10 +635,15 @@ mod tests {
         atoms.set_column("phase", "", vec![0.0, 2.0, f64::NAN]);
         atoms.set_column("strain_xx", "", vec![-0.02, 0.0, 0.01]);
         let (found, key) = colors(&atoms, Some("phase"));
-        assert_eq!(found, [palette::PHASES[0], palette::PHASES[2], palette::UNKNOWN]);
+        assert_eq!(
+            found,
+            [palette::PHASES[0], palette::PHASES[2], palette::UNKNOWN]
+        );
         assert!(matches!(key, Key::Legend(names) if names.len() == 2));
         let (_, key) = colors(&atoms, Some("strain_xx"));
-        assert!(matches!(key, Key::Bar { range: [a, b], diverging: true, .. } if a == -b && b == 0.02));
+        assert!(
+            matches!(key, Key::Bar { range: [a, b], diverging: true, .. } if a == -b && b == 0.02)
+        );
         assert!(matches!(colors(&atoms, None).1, Key::Legend(_)));
     }
 }

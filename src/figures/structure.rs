@@ -46,7 +46,12 @@ pub(super) fn reference_layers(analyzed: &Analyzed) -> Vec<Layer> {
     let Some(pdf) = &analyzed.pdf else {
         return Vec::new();
     };
-    let inks = [Ink::Muted, Ink::CrystallineOxide, Ink::Core, Ink::AmorphousOxide];
+    let inks = [
+        Ink::Muted,
+        Ink::CrystallineOxide,
+        Ink::Core,
+        Ink::AmorphousOxide,
+    ];
     analyzed
         .references
         .iter()
@@ -80,7 +85,13 @@ pub fn phase_pdf_figure(analyzed: &Analyzed) -> Option<Figure> {
     let peaks: Vec<String> = analyzed
         .phase_pdfs
         .iter()
-        .filter_map(|(name, pdf)| Some(format!("{} {:.2} Å", name.replace('_', " "), pdf.peaks.first()?)))
+        .filter_map(|(name, pdf)| {
+            Some(format!(
+                "{} {:.2} Å",
+                name.replace('_', " "),
+                pdf.peaks.first()?
+            ))
+        })
         .collect();
     Some(Figure {
         id: "pdf_phases".to_owned(),
@@ -88,7 +99,10 @@ pub fn phase_pdf_figure(analyzed: &Analyzed) -> Option<Figure> {
         x: AxisLabel::new("r", "Å"),
         y: AxisLabel::new("g(r)", ""),
         layers,
-        note: format!("each corrected for its own shape; first peaks: {}", peaks.join(", ")),
+        note: format!(
+            "each corrected for its own shape; first peaks: {}",
+            peaks.join(", ")
+        ),
         ..Figure::default()
     })
 }
@@ -96,8 +110,16 @@ pub fn phase_pdf_figure(analyzed: &Analyzed) -> Option<Figure> {
 /// The structure factor.
 #[must_use]
 pub fn structure_factor_figure(analyzed: &Analyzed) -> Option<Figure> {
-    let found = analyzed.structure_factor.as_ref().filter(|f| !f.q.is_empty())?;
-    let peaks: Vec<String> = found.peaks.iter().take(6).map(|q| format!("{q:.2}")).collect();
+    let found = analyzed
+        .structure_factor
+        .as_ref()
+        .filter(|f| !f.q.is_empty())?;
+    let peaks: Vec<String> = found
+        .peaks
+        .iter()
+        .take(6)
+        .map(|q| format!("{q:.2}"))
+        .collect();
     Some(Figure {
         id: "structure_factor".to_owned(),
         title: "Structure factor".to_owned(),
@@ -105,7 +127,12 @@ pub fn structure_factor_figure(analyzed: &Analyzed) -> Option<Figure> {
         y: AxisLabel::new("S(q)", ""),
         layers: vec![Layer::Line {
             name: "S(q)".to_owned(),
-            points: found.q.iter().zip(&found.s).map(|(&q, &s)| [q, s]).collect(),
+            points: found
+                .q
+                .iter()
+                .zip(&found.s)
+                .map(|(&q, &s)| [q, s])
+                .collect(),
             ink: Ink::Primary,
             dashed: false,
         }],
@@ -134,7 +161,11 @@ pub fn sweep_figure(analyzed: &Analyzed, params: &AnalyzeParams) -> Option<Figur
                 .map(|(&v, &mean)| [v, mean])
                 .collect();
             layers.push(Layer::Line {
-                name: if k == 1 { name.replace('_', " ") } else { String::new() },
+                name: if k == 1 {
+                    name.replace('_', " ")
+                } else {
+                    String::new()
+                },
                 points,
                 ink: phase_ink(name),
                 dashed: k != 1,
@@ -196,9 +227,19 @@ pub fn profile_figure(profile: &Profile) -> Figure {
     let quantity = profile.column.trim_end_matches("_A").replace('_', " ");
     let n: usize = profile.bins.iter().map(|b| b.n).sum();
     let mut note = format!("{n} atoms in {} bins", profile.bins.len());
-    let logistic = profile.logistic.as_ref().map_or(f64::NEG_INFINITY, |f| f.r2);
-    let exponential = profile.exponential.as_ref().map_or(f64::NEG_INFINITY, |f| f.r2);
-    if let Some(fit) = profile.logistic.as_ref().filter(|_| logistic >= exponential) {
+    let logistic = profile
+        .logistic
+        .as_ref()
+        .map_or(f64::NEG_INFINITY, |f| f.r2);
+    let exponential = profile
+        .exponential
+        .as_ref()
+        .map_or(f64::NEG_INFINITY, |f| f.r2);
+    if let Some(fit) = profile
+        .logistic
+        .as_ref()
+        .filter(|_| logistic >= exponential)
+    {
         let [a, b, x0, w] = fit.values;
         layers.push(line("logistic", Ink::Accent, true, &|bin| {
             a + (b - a) / (1.0 + (-(bin.mean_distance - x0) / w).exp())
@@ -214,7 +255,11 @@ pub fn profile_figure(profile: &Profile) -> Figure {
     } else if let Some(fit) = &profile.exponential {
         let [c, a, length] = fit.values;
         layers.push(line("exponential", Ink::Accent, true, &|bin| {
-            if bin.distance > 0.0 { c + a * (-bin.mean_distance / length).exp() } else { f64::NAN }
+            if bin.distance > 0.0 {
+                c + a * (-bin.mean_distance / length).exp()
+            } else {
+                f64::NAN
+            }
         }));
         note += &format!(
             "; exponential: length {length:.2} ± {:.2} Å, R² {:.3}",
@@ -224,7 +269,10 @@ pub fn profile_figure(profile: &Profile) -> Figure {
     let from = match profile.from.as_str() {
         "surface" => "Depth below the surface".to_owned(),
         "core" => "Distance from the core".to_owned(),
-        other => format!("Distance from {}", other.replace('_', " ").replace('|', " | ")),
+        other => format!(
+            "Distance from {}",
+            other.replace('_', " ").replace('|', " | ")
+        ),
     };
     let stem: String = profile
         .from

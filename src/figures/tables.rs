@@ -35,7 +35,10 @@ pub struct Table {
 }
 
 fn columns(names: &[(&str, &str)]) -> Vec<AxisLabel> {
-    names.iter().map(|(name, unit)| AxisLabel::new(name, unit)).collect()
+    names
+        .iter()
+        .map(|(name, unit)| AxisLabel::new(name, unit))
+        .collect()
 }
 
 /// Digits after the point; nothing for what is not known.
@@ -62,7 +65,10 @@ fn middle(analyzed: &Analyzed, atoms: &[u32]) -> Option<[f64; 3]> {
 /// Grains, largest first.
 #[must_use]
 pub fn grains(analyzed: &Analyzed) -> Option<Table> {
-    let number = analyzed.atoms.column("grain").filter(|_| !analyzed.grains.is_empty())?;
+    let number = analyzed
+        .atoms
+        .column("grain")
+        .filter(|_| !analyzed.grains.is_empty())?;
     let rows = analyzed
         .grains
         .iter()
@@ -112,7 +118,10 @@ pub fn grains(analyzed: &Analyzed) -> Option<Table> {
 /// Twin planes, and the angle between those of one grain.
 #[must_use]
 pub fn twins(analyzed: &Analyzed) -> Option<Table> {
-    let number = analyzed.atoms.column("grain").filter(|_| !analyzed.twins.is_empty())?;
+    let number = analyzed
+        .atoms
+        .column("grain")
+        .filter(|_| !analyzed.twins.is_empty())?;
     let mut rows: Vec<Row> = analyzed
         .twins
         .iter()
@@ -175,7 +184,11 @@ pub fn fivefold(analyzed: &Analyzed) -> Option<Table> {
         .iter()
         .enumerate()
         .map(|(k, axis)| {
-            let own = || axis.bipyramids.iter().map(|&b| &found.bipyramids[b as usize]);
+            let own = || {
+                axis.bipyramids
+                    .iter()
+                    .map(|&b| &found.bipyramids[b as usize])
+            };
             let text = |f: &dyn Fn(&crate::analyze::fivefold::Bipyramid) -> f64, places: usize| {
                 let values: Vec<f64> = own().map(f).collect();
                 let n = values.len() as f64;
@@ -185,7 +198,9 @@ pub fn fivefold(analyzed: &Analyzed) -> Option<Table> {
                 format!("{} ± {sd}", digits(mean, places))
             };
             let [x, y, z] = axis.direction;
-            let mut atoms: Vec<u32> = own().flat_map(|b| b.caps.into_iter().chain(b.ring)).collect();
+            let mut atoms: Vec<u32> = own()
+                .flat_map(|b| b.caps.into_iter().chain(b.ring))
+                .collect();
             atoms.sort_unstable();
             atoms.dedup();
             Row {
@@ -235,7 +250,9 @@ pub fn voids(analyzed: &Analyzed) -> Option<Table> {
         .zip(list)
         .map(|(void, told)| {
             let number = |key: &str, places: usize| {
-                told[key].as_f64().map_or_else(String::new, |v| digits(v, places))
+                told[key]
+                    .as_f64()
+                    .map_or_else(String::new, |v| digits(v, places))
             };
             let [x, y, z] = void.center;
             Row {
@@ -357,9 +374,15 @@ pub fn layers(analyzed: &Analyzed) -> Option<Table> {
     let (mean, sd, n) = stack.spacing();
     let [x, y, z] = stack.plane.normal;
     let note = if stack.atomic {
-        format!("plane {}, normal ({x:.3}, {y:.3}, {z:.3}); spacing {mean:.3} ± {sd:.3} Å over {n}", stack.spec)
+        format!(
+            "plane {}, normal ({x:.3}, {y:.3}, {z:.3}); spacing {mean:.3} ± {sd:.3} Å over {n}",
+            stack.spec
+        )
     } else {
-        format!("plane {}: no atomic layers along this normal, slabs of {} Å", stack.spec, analyzed.params.slab)
+        format!(
+            "plane {}: no atomic layers along this normal, slabs of {} Å",
+            stack.spec, analyzed.params.slab
+        )
     };
     Some(Table {
         id: "layers".to_owned(),
@@ -397,7 +420,8 @@ pub fn comparison(found: &Comparison) -> Table {
     let number = |n: &Option<Number>| match n {
         None => String::new(),
         Some(n) => {
-            let spread = n.sd.map_or_else(String::new, |sd| format!(" ± {}", short(sd)));
+            let spread =
+                n.sd.map_or_else(String::new, |sd| format!(" ± {}", short(sd)));
             format!("{}{spread}", short(n.value))
         }
     };
@@ -407,11 +431,13 @@ pub fn comparison(found: &Comparison) -> Table {
         .map(|row| {
             let mut cells = vec![row.name.replace('_', " ").replace('/', " / ")];
             cells.extend(row.numbers.iter().map(number));
-            cells.extend((1..row.numbers.len()).map(|model| match row.difference(model) {
-                None => String::new(),
-                Some((value, None)) => short(value),
-                Some((value, Some(se))) => format!("{} ± {} (s.e.)", short(value), short(se)),
-            }));
+            cells.extend(
+                (1..row.numbers.len()).map(|model| match row.difference(model) {
+                    None => String::new(),
+                    Some((value, None)) => short(value),
+                    Some((value, Some(se))) => format!("{} ± {} (s.e.)", short(value), short(se)),
+                }),
+            );
             Row {
                 cells,
                 ..Row::default()
@@ -475,7 +501,11 @@ pub fn csv(table: &Table) -> String {
     if !table.note.is_empty() {
         let _ = writeln!(text, "# {}", table.note);
     }
-    let _ = writeln!(text, "{}", line(&mut table.columns.iter().map(AxisLabel::text)));
+    let _ = writeln!(
+        text,
+        "{}",
+        line(&mut table.columns.iter().map(AxisLabel::text))
+    );
     for row in &table.rows {
         let _ = writeln!(text, "{}", line(&mut row.cells.iter().cloned()));
     }
@@ -508,7 +538,12 @@ mod tests {
             plane: Some("hkl:2,0,0@1".parse().unwrap()),
             ..AnalyzeParams::default()
         };
-        analyze(&Atoms::from_positions(positions, "Zr"), &params, &Monitor::silent()).unwrap()
+        analyze(
+            &Atoms::from_positions(positions, "Zr"),
+            &params,
+            &Monitor::silent(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -517,20 +552,38 @@ mod tests {
         let tables = analysis_tables(&analyzed);
         let find = |id: &str| tables.iter().find(|t| t.id == id).unwrap();
         let voids = find("void_list");
-        assert_eq!((voids.rows.len(), voids.rows[0].cells[1].as_str()), (1, "vacancy"));
+        assert_eq!(
+            (voids.rows.len(), voids.rows[0].cells[1].as_str()),
+            (1, "vacancy")
+        );
         assert_eq!(voids.rows[0].atoms.len(), 12);
         assert_eq!(find("grains").rows[0].cells[1], "fcc");
         assert_eq!(find("voronoi").rows[0].cells[0], "⟨0 12 0 0⟩");
         let layers = find("layers");
-        assert!(layers.rows.len() > 10 && layers.rows[5].cells[4] == "2.545", "{:?}", layers.rows[5]);
+        assert!(
+            layers.rows.len() > 10 && layers.rows[5].cells[4] == "2.545",
+            "{:?}",
+            layers.rows[5]
+        );
         for table in &tables {
-            assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "{}", table.id);
+            assert!(
+                table
+                    .rows
+                    .iter()
+                    .all(|row| row.cells.len() == table.columns.len()),
+                "{}",
+                table.id
+            );
             let text = csv(table);
             assert!(text.starts_with("# ") && text.lines().count() >= table.rows.len() + 2);
         }
         let both = compare::compare(&[("A".into(), &analyzed), ("B".into(), &analyzed)]);
         let table = comparison(&both);
         assert!(table.rows.len() > 10 && table.columns.len() == 4);
-        assert!(table.rows.iter().all(|row| row.cells[3].starts_with('0')), "{:?}", table.rows[0]);
+        assert!(
+            table.rows.iter().all(|row| row.cells[3].starts_with('0')),
+            "{:?}",
+            table.rows[0]
+        );
     }
 }

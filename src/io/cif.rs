@@ -34,7 +34,9 @@ fn parse(bytes: &[u8], name: &str) -> Result<Crystal, Fault> {
     let lengths = [length("a")?, length("b")?, length("c")?];
     let angles = [angle("alpha")?, angle("beta")?, angle("gamma")?];
     let Some(cell) = Crystal::cell_of(lengths, angles) else {
-        return Fault::invalid(format!("no cell has edges {lengths:?} Å and angles {angles:?}°"));
+        return Fault::invalid(format!(
+            "no cell has edges {lengths:?} Å and angles {angles:?}°"
+        ));
     };
     let operations = operations(&tags)?;
     let mut crystal = Crystal {
@@ -50,7 +52,9 @@ fn parse(bytes: &[u8], name: &str) -> Result<Crystal, Fault> {
                 crystal.sites.push((element.clone(), image));
             }
             if crystal.sites.len() > MOST {
-                return Fault::invalid(format!("expected at most {MOST} atoms in the cell, found more"));
+                return Fault::invalid(format!(
+                    "expected at most {MOST} atoms in the cell, found more"
+                ));
             }
         }
     }
@@ -97,7 +101,9 @@ fn words(text: &str) -> Vec<(String, bool)> {
                 body.find(char::is_whitespace).unwrap_or(body.len())
             };
             words.push((body[..end].to_owned(), quoted));
-            rest = body[end..].trim_start_matches(|c| quoted && c == first).trim_start();
+            rest = body[end..]
+                .trim_start_matches(|c| quoted && c == first)
+                .trim_start();
         }
     }
     words
@@ -108,7 +114,11 @@ fn tags(words: &[(String, bool)]) -> Tags {
     let mut tags = Tags::new();
     let is = |word: &(String, bool), name: &str| !word.1 && word.0.eq_ignore_ascii_case(name);
     let starts = |word: &(String, bool), name: &str| {
-        !word.1 && word.0.get(..name.len()).is_some_and(|w| w.eq_ignore_ascii_case(name))
+        !word.1
+            && word
+                .0
+                .get(..name.len())
+                .is_some_and(|w| w.eq_ignore_ascii_case(name))
     };
     let is_tag = |word: &(String, bool)| starts(word, "_");
     let ends = |word: &(String, bool)| is_tag(word) || is(word, "loop_") || starts(word, "data_");
@@ -124,12 +134,17 @@ fn tags(words: &[(String, bool)]) -> Tags {
             while at < words.len() && is_tag(&words[at]) {
                 at += 1;
             }
-            let names: Vec<String> = words[first..at].iter().map(|w| w.0.to_lowercase()).collect();
+            let names: Vec<String> = words[first..at]
+                .iter()
+                .map(|w| w.0.to_lowercase())
+                .collect();
             let start = at;
             while at < words.len() && !ends(&words[at]) {
                 let column = (at - start) % names.len().max(1);
                 if let Some(name) = names.get(column) {
-                    tags.entry(name.clone()).or_default().push(words[at].0.clone());
+                    tags.entry(name.clone())
+                        .or_default()
+                        .push(words[at].0.clone());
                 }
                 at += 1;
             }
@@ -163,7 +178,9 @@ fn sites(tags: &Tags) -> Result<Vec<(String, [f64; 3])>, Fault> {
     let column = |tag: &str| tags.get(tag).map(Vec::as_slice);
     let names = column("_atom_site_type_symbol").or_else(|| column("_atom_site_label"));
     let Some(names) = names else {
-        return Fault::invalid("expected _atom_site_type_symbol or _atom_site_label, found neither");
+        return Fault::invalid(
+            "expected _atom_site_type_symbol or _atom_site_label, found neither",
+        );
     };
     let mut places = Vec::with_capacity(3);
     for axis in ["x", "y", "z"] {
@@ -172,7 +189,10 @@ fn sites(tags: &Tags) -> Result<Vec<(String, [f64; 3])>, Fault> {
             Some(values) => places.push(values),
             None => {
                 let found = column(&tag).map_or(0, <[String]>::len);
-                return Fault::invalid(format!("expected {} values of {tag}, found {found}", names.len()));
+                return Fault::invalid(format!(
+                    "expected {} values of {tag}, found {found}",
+                    names.len()
+                ));
             }
         }
     }
@@ -181,7 +201,9 @@ fn sites(tags: &Tags) -> Result<Vec<(String, [f64; 3])>, Fault> {
         let place = [0, 1, 2].map(|axis| value(&places[axis][row]));
         let [Some(x), Some(y), Some(z)] = place else {
             let found = [0, 1, 2].map(|axis| places[axis][row].as_str());
-            return Fault::invalid(format!("site {name}: expected three numbers, found {found:?}"));
+            return Fault::invalid(format!(
+                "site {name}: expected three numbers, found {found:?}"
+            ));
         };
         sites.push((element(name), [x, y, z]));
     }
@@ -190,7 +212,10 @@ fn sites(tags: &Tags) -> Result<Vec<(String, [f64; 3])>, Fault> {
 
 /// `Zr4+`, `ZR1` and `Zr_a` are all zirconium.
 fn element(label: &str) -> String {
-    let letters: String = label.chars().take_while(char::is_ascii_alphabetic).collect();
+    let letters: String = label
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
     let symbol = |length: usize| -> Option<String> {
         let word = letters.get(..length)?;
         let mut chars = word.chars();
@@ -244,7 +269,13 @@ fn row(text: &str) -> Option<([f64; 3], f64)> {
         .to_lowercase()
         .chars()
         .filter(|c| !c.is_whitespace())
-        .flat_map(|c| if c == '+' || c == '-' { vec![' ', c] } else { vec![c] })
+        .flat_map(|c| {
+            if c == '+' || c == '-' {
+                vec![' ', c]
+            } else {
+                vec![c]
+            }
+        })
         .collect();
     for term in spaced.split_whitespace() {
         let (sign, body) = match term.strip_prefix('-') {
@@ -302,7 +333,9 @@ fn operations(tags: &Tags) -> Result<Vec<Operation>, Fault> {
     let group = groups.iter().find_map(|tag| tags.get(*tag)?.first());
     let plain = |name: &str| name.replace([' ', '_'], "").eq_ignore_ascii_case("p1");
     match group.filter(|name| !plain(name) && !["?", "."].contains(&name.as_str())) {
-        Some(name) => Fault::invalid(format!("expected the symmetry operations of {name}, found none")),
+        Some(name) => Fault::invalid(format!(
+            "expected the symmetry operations of {name}, found none"
+        )),
         None => Ok(vec![Operation {
             matrix: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
             shift: [0.0; 3],
@@ -365,7 +398,11 @@ O2 0.4496 0.7569 0.4792
         let crystal = parse(MONOCLINIC.as_bytes(), "m-ZrO2").unwrap();
         let count = |element: &str| crystal.sites.iter().filter(|(e, _)| e == element).count();
         assert_eq!((count("Zr"), count("O")), (4, 8));
-        assert!((crystal.volume() - 140.88).abs() < 0.01, "{}", crystal.volume());
+        assert!(
+            (crystal.volume() - 140.88).abs() < 0.01,
+            "{}",
+            crystal.volume()
+        );
         let inside = |x: &f64| (0.0..1.0).contains(x);
         assert!(crystal.sites.iter().all(|(_, p)| p.iter().all(inside)));
     }
@@ -377,13 +414,20 @@ O2 0.4496 0.7569 0.4792
             x+1/2,y+1/2,z+1/2\nloop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n\
             _atom_site_fract_z\nFE3+ 0 0 0\n";
         let crystal = parse(text.as_bytes(), "iron").unwrap();
-        assert_eq!(crystal.sites, [("Fe".to_owned(), [0.0; 3]), ("Fe".to_owned(), [0.5; 3])]);
+        assert_eq!(
+            crystal.sites,
+            [("Fe".to_owned(), [0.0; 3]), ("Fe".to_owned(), [0.5; 3])]
+        );
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_said() {
         let without = |line: &str| {
-            let text: String = MONOCLINIC.lines().filter(|l| !l.contains(line)).map(|l| format!("{l}\n")).collect();
+            let text: String = MONOCLINIC
+                .lines()
+                .filter(|l| !l.contains(line))
+                .map(|l| format!("{l}\n"))
+                .collect();
             match parse(text.as_bytes(), "x") {
                 Err(Fault::Invalid(detail)) => detail,
                 other => panic!("{line}: {other:?}"),
@@ -398,7 +442,8 @@ O2 0.4496 0.7569 0.4792
         assert!(refused(&MONOCLINIC.replace("99.230(1)", "400")));
         // A space group without its operations would lack most atoms.
         let bare = MONOCLINIC.split("loop_").next().unwrap().to_owned()
-            + "loop_\n" + MONOCLINIC.rsplit("loop_").next().unwrap();
+            + "loop_\n"
+            + MONOCLINIC.rsplit("loop_").next().unwrap();
         assert!(refused(&bare));
         assert!(!refused(&bare.replace("P 1 21/c 1", "P 1")));
     }

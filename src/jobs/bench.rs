@@ -272,7 +272,9 @@ fn sliders_of(params: &AnalyzeParams, cutoff: f64) -> Vec<(&'static str, Analyze
         ("map_sigma", |p| p.map_sigma += 0.2),
         ("void_radius", |p| p.void_radius += 0.05),
         ("ptm_rmsd", |p| p.ptm_rmsd += 0.01),
-        ("grain_misorientation", |p| p.grain_misorientation_deg += 0.5),
+        ("grain_misorientation", |p| {
+            p.grain_misorientation_deg += 0.5
+        }),
         ("face_share", |p| p.face_share += 0.002),
         ("pdf_smoothing", |p| p.pdf_smoothing += 0.02),
         ("pdf_bin", |p| p.pdf_bin += 0.01),

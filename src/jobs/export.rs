@@ -14,7 +14,6 @@ use crate::trace::cutoff::Cutoff;
 use crate::trace::doubts::Doubt;
 use std::path::Path;
 
-
 /// Writes `what` to `path`, over what is there (the dialog or `--force` asked).
 ///
 /// # Errors
@@ -125,7 +124,8 @@ fn wrong_ending(path: &Path, expected: &str) -> JobError {
 }
 
 fn sound(page: &Page) -> Result<(), JobError> {
-    page.fault().map_or(Ok(()), |why| Err(JobError::Failed(why)))
+    page.fault()
+        .map_or(Ok(()), |why| Err(JobError::Failed(why)))
 }
 
 pub(super) fn write_bytes(bytes: &[u8], path: &Path, force: bool) -> Result<(), JobError> {
@@ -198,7 +198,12 @@ pub fn write_analysis(
     for (name, sheet) in super::maps::sheets(analyzed, volume) {
         for ending in ["svg", "png"] {
             if ending != "png" || how.png {
-                write_sheet(&sheet, &how.page, &folder.join(format!("{name}.{ending}")), force)?;
+                write_sheet(
+                    &sheet,
+                    &how.page,
+                    &folder.join(format!("{name}.{ending}")),
+                    force,
+                )?;
             }
         }
     }
@@ -218,7 +223,11 @@ pub fn write_comparison(
     make_folder(folder)?;
     let found = crate::analyze::compare::compare(models);
     how.json(&found.json(), &folder.join("compare.json"))?;
-    write_bytes(found.csv().as_bytes(), &folder.join("compare.csv"), how.force)?;
+    write_bytes(
+        found.csv().as_bytes(),
+        &folder.join("compare.csv"),
+        how.force,
+    )?;
     let figures: Vec<(String, Vec<Figure>)> = models
         .iter()
         .map(|(name, one)| (name.clone(), plots::analysis_figures(one, &one.params)))
@@ -254,8 +263,18 @@ pub fn write_report(workspace: &Workspace, folder: &Path, force: bool) -> Result
     for figure in plots::workspace_figures(workspace) {
         // Profiles are many; they lie with the analysis.
         if !figure.id.starts_with(crate::figures::structure::PROFILE) {
-            write_figure(&figure, &page, &figures.join(format!("{}.svg", figure.id)), force)?;
-            write_figure(&figure, &page, &figures.join(format!("{}.png", figure.id)), force)?;
+            write_figure(
+                &figure,
+                &page,
+                &figures.join(format!("{}.svg", figure.id)),
+                force,
+            )?;
+            write_figure(
+                &figure,
+                &page,
+                &figures.join(format!("{}.png", figure.id)),
+                force,
+            )?;
         }
     }
     if let Some(analyzed) = &workspace.analyzed {

@@ -103,7 +103,9 @@ pub fn filmstrip(
         panels.push(Panel {
             label,
             density: None,
-            atoms: own.map(|i| ([places[i][0], places[i][1]], found[i])).collect(),
+            atoms: own
+                .map(|i| ([places[i][0], places[i][1]], found[i]))
+                .collect(),
         });
     }
     let pairs = if volume.is_some() { 2 } else { 1 };
@@ -148,7 +150,9 @@ pub fn sheets(analyzed: &Analyzed, volume: Option<&Volume>) -> Vec<(String, Shee
 /// A map of one colour says nothing.
 fn varies(values: &[f64]) -> bool {
     let mut finite = values.iter().filter(|v| v.is_finite());
-    finite.next().is_some_and(|first| finite.any(|v| v != first))
+    finite
+        .next()
+        .is_some_and(|first| finite.any(|v| v != first))
 }
 
 /// Maps in a row so that the sheet is about 4 by 3.
@@ -164,7 +168,10 @@ fn signed(value: f64) -> String {
 /// Least and greatest coordinates.
 fn extent(points: impl Iterator<Item = [f64; 3]>) -> Option<([f64; 3], [f64; 3])> {
     let ends = points.fold(([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]), |(a, b), p| {
-        ([0, 1, 2].map(|k| a[k].min(p[k])), [0, 1, 2].map(|k| b[k].max(p[k])))
+        (
+            [0, 1, 2].map(|k| a[k].min(p[k])),
+            [0, 1, 2].map(|k| b[k].max(p[k])),
+        )
     });
     (ends.0[0] <= ends.1[0]).then_some(ends)
 }
@@ -178,12 +185,17 @@ pub fn oblique(
     [low, high]: [f64; 2],
 ) -> Array2<f32> {
     // More pixels than a page shows are of no use.
-    let step = volume.pixel_size.max((right[1] - right[0]).max(up[1] - up[0]) / 1500.0);
+    let step = volume
+        .pixel_size
+        .max((right[1] - right[0]).max(up[1] - up[0]) / 1500.0);
     let count = |[from, to]: [f64; 2]| ((to - from) / step).ceil().max(1.0) as usize;
     let heights = count([low, high]).min(200);
     let share = (high - low) / heights as f64;
     Array2::from_shape_fn((count(right), count(up)), |(i, j)| {
-        let (x, y) = (right[0] + (i as f64 + 0.5) * step, up[0] + (j as f64 + 0.5) * step);
+        let (x, y) = (
+            right[0] + (i as f64 + 0.5) * step,
+            up[0] + (j as f64 + 0.5) * step,
+        );
         let sum: f32 = (0..heights)
             .map(|k| {
                 let z = low + (k as f64 + 0.5) * share;
@@ -237,7 +249,10 @@ mod tests {
 
     #[test]
     fn an_oblique_slab_averages_what_lies_between() {
-        let volume = Volume::new(Array3::from_shape_fn((21, 21, 21), |(x, _, z)| (x + 10 * z) as f32), 1.0);
+        let volume = Volume::new(
+            Array3::from_shape_fn((21, 21, 21), |(x, _, z)| (x + 10 * z) as f32),
+            1.0,
+        );
         let plane = Plane::new([0.0; 3], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]).unwrap();
         // right is x, up is normal × right: −z.
         assert_eq!(plane.up, [0.0, 0.0, -1.0]);
@@ -263,7 +278,14 @@ mod tests {
         let stack = analyzed.stack.as_ref().unwrap();
         let sheet = filmstrip(&analyzed.atoms, stack, Some(&volume), None).unwrap();
         assert_eq!((sheet.panels.len(), sheet.columns % 2), (18, 0));
-        assert!(sheet.panels[0].density.as_ref().unwrap().iter().all(|v| (v - 2.0).abs() < 1e-5));
+        assert!(
+            sheet.panels[0]
+                .density
+                .as_ref()
+                .unwrap()
+                .iter()
+                .all(|v| (v - 2.0).abs() < 1e-5)
+        );
         assert_eq!(sheet.panels[1].atoms.len(), 81);
         let relative = relative_density(&volume, &atoms, &[[0.0; 3], [100.0, 0.0, 0.0]]);
         assert_eq!(relative, [1.0, 0.0]);

@@ -177,7 +177,11 @@ pub fn analysis_lines(analyzed: &Analyzed) -> Vec<String> {
     if let Some(stack) = &analyzed.stack {
         let (mean, sd, n) = stack.spacing();
         lines.push(if stack.atomic {
-            format!("{} layers along {}, {mean:.3} ± {sd:.3} Å apart (n = {n})", stack.sheets.len(), stack.spec)
+            format!(
+                "{} layers along {}, {mean:.3} ± {sd:.3} Å apart (n = {n})",
+                stack.sheets.len(),
+                stack.spec
+            )
         } else {
             format!("no atomic layers along {}", stack.spec)
         });

@@ -20,7 +20,13 @@ impl Crystal {
     pub fn cell_of(lengths: [f64; 3], angles_deg: [f64; 3]) -> Option<[[f64; 3]; 3]> {
         let [a, b, c] = lengths;
         // A right angle is exact: its cosine is not quite zero otherwise.
-        let cosine = |deg: f64| if deg == 90.0 { 0.0 } else { deg.to_radians().cos() };
+        let cosine = |deg: f64| {
+            if deg == 90.0 {
+                0.0
+            } else {
+                deg.to_radians().cos()
+            }
+        };
         let [alpha, beta, gamma] = angles_deg.map(cosine);
         let sin = (1.0 - gamma * gamma).sqrt();
         let y = (alpha - beta * gamma) / sin;

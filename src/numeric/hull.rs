@@ -444,7 +444,10 @@ mod tests {
         let hull = &mut Hull::default();
         // Rhombic dodecahedron: 12 faces of 4; truncated octahedron: 6 of 4 and 8 of 6.
         let counts = face_corners(&fcc, hull).unwrap();
-        assert_eq!((fcc.len(), counts[..12].iter().all(|&n| n == 4)), (12, true));
+        assert_eq!(
+            (fcc.len(), counts[..12].iter().all(|&n| n == 4)),
+            (12, true)
+        );
         let counts = face_corners(&bcc, hull).unwrap();
         let of = |n: u8| counts.iter().filter(|&&c| c == n).count();
         assert_eq!((of(4), of(6)), (6, 8));

@@ -46,7 +46,10 @@ impl Faces {
             }
         }
         // A duplicate has no cell of its own.
-        bounded.iter_mut().zip(used).for_each(|(b, used)| *b &= used);
+        bounded
+            .iter_mut()
+            .zip(used)
+            .for_each(|(b, used)| *b &= used);
         let found: Vec<(u32, u32, f64)> = (0..mesh.tetrahedra.len())
             .into_par_iter()
             .flat_map_iter(|tet| {
@@ -242,8 +245,16 @@ mod tests {
         let mut seen = 0;
         for cell in (0..points.len()).filter(|&i| faces.is_bounded(i)) {
             // The apex is the point, the height half the distance to its neighbour.
-            let filled: f64 = faces.of(cell).iter().map(|f| f.area * f.distance / 6.0).sum();
-            assert!((filled / volumes[cell] - 1.0).abs() < 1e-6, "{filled} {}", volumes[cell]);
+            let filled: f64 = faces
+                .of(cell)
+                .iter()
+                .map(|f| f.area * f.distance / 6.0)
+                .sum();
+            assert!(
+                (filled / volumes[cell] - 1.0).abs() < 1e-6,
+                "{filled} {}",
+                volumes[cell]
+            );
             seen += 1;
         }
         assert!(seen > 400);

@@ -59,7 +59,11 @@ impl FigureCache {
             cutoff: identity(cutoff),
             analyzed: identity(workspace.analyzed.as_ref()),
             boo_threshold: analyze.boo_threshold,
-            others: state.others.iter().map(|(_, other)| Arc::as_ptr(other).addr()).collect(),
+            others: state
+                .others
+                .iter()
+                .map(|(_, other)| Arc::as_ptr(other).addr())
+                .collect(),
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
             preparation: identity(state.preparation.as_ref()),
         };
@@ -118,7 +122,12 @@ impl FigureCache {
             return;
         }
         let mut models = vec![("this model".to_owned(), own)];
-        models.extend(state.others.iter().map(|(name, other)| (name.clone(), &**other)));
+        models.extend(
+            state
+                .others
+                .iter()
+                .map(|(name, other)| (name.clone(), &**other)),
+        );
         self.compared = Some(tables::comparison(&compare::compare(&models)));
         let figures: Vec<(String, Vec<Figure>)> = models
             .iter()

@@ -202,7 +202,9 @@ impl App {
             ExportKind::Volume => Export::Volume(Arc::clone(self.state.shown_volume()?)),
             ExportKind::Series => Export::Series(Arc::clone(workspace.best_series()?)),
             ExportKind::Atoms => Export::Atoms(Arc::clone(workspace.atoms.as_ref()?)),
-            ExportKind::Figure(id) => Export::Figure(Box::new(self.figures.find(id)?.clone()), page),
+            ExportKind::Figure(id) => {
+                Export::Figure(Box::new(self.figures.find(id)?.clone()), page)
+            }
             ExportKind::Table(id) => Export::Table(Box::new(self.figures.table(id)?.clone())),
             ExportKind::Sheet(kind) => Export::Sheet(Box::new(self.sheet(*kind)?), page),
             ExportKind::Analysis => Export::Analysis(
@@ -226,9 +228,7 @@ impl App {
         };
         let title = by.map_or_else(|| "Species".to_owned(), |name| name.replace('_', " "));
         match kind {
-            SheetKind::Gallery => {
-                maps::gallery(&analyzed.atoms, by, &title, analyzed.params.slab)
-            }
+            SheetKind::Gallery => maps::gallery(&analyzed.atoms, by, &title, analyzed.params.slab),
             SheetKind::Filmstrip => {
                 let stack = analyzed.stack.as_ref()?;
                 let volume = state.workspace.volume.as_deref();

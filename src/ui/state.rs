@@ -3,10 +3,10 @@
 
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
-use crate::jobs::examine::Examiner;
 use crate::analyze::Analyzed;
 use crate::analyze::crystals::Reference;
 use crate::figures::render::Page;
+use crate::jobs::examine::Examiner;
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
 use crate::model::{AtomId, TiltSeries, Volume};
 use crate::preprocess::Prepared;

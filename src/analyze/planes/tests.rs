@@ -1,7 +1,7 @@
 use super::*;
 use crate::analyze::analyze;
-use crate::model::{Atoms, EulerAngles};
 use crate::model::geometry::apply;
+use crate::model::{Atoms, EulerAngles};
 use crate::monitor::Monitor;
 
 /// A ball of fcc, lattice constant `a`, turned.
@@ -41,8 +41,19 @@ fn planes_are_said_and_read_back() {
         let json = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<PlaneSpec>(&json).unwrap(), spec);
     }
-    assert_eq!("hkl:1,1,1".parse::<PlaneSpec>().unwrap().to_string(), "hkl:1,1,1@1");
-    for text in ["atoms:1,2", "atoms:0,1,2", "hkl:0,0,0@1", "hkl:1,1@1", "normal:0,0,0", "plane", "hkl:1,1,1@0"] {
+    assert_eq!(
+        "hkl:1,1,1".parse::<PlaneSpec>().unwrap().to_string(),
+        "hkl:1,1,1@1"
+    );
+    for text in [
+        "atoms:1,2",
+        "atoms:0,1,2",
+        "hkl:0,0,0@1",
+        "hkl:1,1@1",
+        "normal:0,0,0",
+        "plane",
+        "hkl:1,1,1@0",
+    ] {
         assert!(text.parse::<PlaneSpec>().is_err(), "{text}");
     }
 }
@@ -60,7 +71,10 @@ fn the_layers_of_fcc_are_as_far_apart_as_its_planes() {
         let stack = out.stack.as_ref().unwrap();
         assert!(stack.atomic, "{plane}");
         let (mean, sd, n) = stack.spacing();
-        assert!((mean - spacing).abs() < 1e-6 && sd < 1e-6 && n > 8, "{plane}: {mean} ± {sd}");
+        assert!(
+            (mean - spacing).abs() < 1e-6 && sd < 1e-6 && n > 8,
+            "{plane}: {mean} ± {sd}"
+        );
         assert_eq!(stack.symmetry, symmetry, "{plane}");
         let twists = stack.sheets.iter().filter_map(|s| s.twist);
         assert!(twists.map(f64::abs).fold(0.0, f64::max) < 1e-6);
@@ -76,11 +90,17 @@ fn a_bent_and_twisted_stack_is_measured() {
     // Square layers, each turned by 2° and tilted by 1° against the one below.
     let mut points = Vec::new();
     for layer in 0..8 {
-        let (turn, tilt) = (f64::from(layer) * 2f64.to_radians(), f64::from(layer) * 1f64.to_radians());
+        let (turn, tilt) = (
+            f64::from(layer) * 2f64.to_radians(),
+            f64::from(layer) * 1f64.to_radians(),
+        );
         for i in -6..=6 {
             for j in -6..=6 {
                 let (x, y) = (2.8 * f64::from(i), 2.8 * f64::from(j));
-                let (u, v) = (x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos());
+                let (u, v) = (
+                    x * turn.cos() - y * turn.sin(),
+                    x * turn.sin() + y * turn.cos(),
+                );
                 if x.hypot(y) < 8.0 {
                     // Tilted about x, about the layer's middle.
                     points.push([u, v * tilt.cos(), 2.8 * f64::from(layer) + v * tilt.sin()]);
@@ -90,10 +110,19 @@ fn a_bent_and_twisted_stack_is_measured() {
     }
     let out = layers(points, "normal:0,0,1");
     let stack = out.stack.as_ref().unwrap();
-    assert_eq!((stack.atomic, stack.sheets.iter().filter(|s| s.atoms > 0).count()), (true, 8));
+    assert_eq!(
+        (
+            stack.atomic,
+            stack.sheets.iter().filter(|s| s.atoms > 0).count()
+        ),
+        (true, 8)
+    );
     let full: Vec<&Sheet> = stack.sheets.iter().filter(|s| s.atoms > 0).collect();
     for sheet in &full[..7] {
-        let (bend, twist) = (sheet.bend.unwrap().to_degrees(), sheet.twist.unwrap().to_degrees());
+        let (bend, twist) = (
+            sheet.bend.unwrap().to_degrees(),
+            sheet.twist.unwrap().to_degrees(),
+        );
         assert!((bend - 1.0).abs() < 1e-6, "{bend}");
         assert!((twist - 2.0).abs() < 0.1, "{twist}");
     }
@@ -118,7 +147,9 @@ fn atoms_of_a_plane_say_it_and_bad_ones_are_refused() {
             ..AnalyzeParams::default()
         };
         let atoms = Atoms::from_positions(points.clone(), "Pt");
-        analyze(&atoms, &params, &Monitor::silent()).unwrap_err().to_string()
+        analyze(&atoms, &params, &Monitor::silent())
+            .unwrap_err()
+            .to_string()
     };
     let line = [[0.0; 3], [half, half, 0.0], [2.0 * half, 2.0 * half, 0.0]].map(find);
     let line = format!("atoms:{},{},{}", line[0], line[1], line[2]);
@@ -137,14 +168,26 @@ fn a_gas_has_no_layers_but_slabs() {
     let mut points: Vec<Point> = Vec::new();
     while points.len() < 600 {
         let p = [24.0 * random(), 24.0 * random(), 24.0 * random()];
-        if points.iter().all(|q| crate::model::geometry::distance(*q, p) > 2.2) {
+        if points
+            .iter()
+            .all(|q| crate::model::geometry::distance(*q, p) > 2.2)
+        {
             points.push(p);
         }
     }
     let out = layers(points, "normal:0.3,0.2,1");
     let stack = out.stack.as_ref().unwrap();
     assert!(!stack.atomic && stack.symmetry == 0);
-    assert!(stack.sheets.iter().all(|s| s.spacing.is_nan() && s.twist.is_none()));
-    let widths: Vec<f64> = stack.sheets.iter().map(|s| s.between[1] - s.between[0]).collect();
+    assert!(
+        stack
+            .sheets
+            .iter()
+            .all(|s| s.spacing.is_nan() && s.twist.is_none())
+    );
+    let widths: Vec<f64> = stack
+        .sheets
+        .iter()
+        .map(|s| s.between[1] - s.between[0])
+        .collect();
     assert!(widths.iter().all(|w| (w - 5.3).abs() < 1e-9));
 }

@@ -244,7 +244,14 @@ fn repeating_an_analysis_gives_what_a_new_one_gives() {
         let again = crate::analyze::reanalyze(&first, &params, &Monitor::silent()).unwrap();
         let fresh = analyze(&atoms, &params, &Monitor::silent()).unwrap();
         let text = |out: &Analyzed, key: &str| out.summary[key].to_string();
-        for key in ["core_shell", "strain", "profiles", "oxidation_sweep", "voronoi", "pdf"] {
+        for key in [
+            "core_shell",
+            "strain",
+            "profiles",
+            "oxidation_sweep",
+            "voronoi",
+            "pdf",
+        ] {
             assert!(text(&again, key).len() > 100, "{key}");
             assert_eq!(text(&again, key), text(&fresh, key), "{key}");
         }

@@ -1,8 +1,8 @@
 //! Commands that begin or end with atoms.
 
 use super::{pick, say};
-use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Residual, Simulate, Trace};
 use crate::analyze::Analyzed;
+use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Residual, Simulate, Trace};
 use crate::cli::{End, Runner, refuse_to_overwrite};
 use crate::figures::render::Page;
 use crate::jobs::{Job, JobOutput, export, input, measure};
@@ -172,7 +172,10 @@ pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {
             refuse_to_overwrite(&folder.join(name), runner.common.force)?;
         }
     }
-    let volume = args.volume.as_deref().map(|spec| input::load_volume(spec, None));
+    let volume = args
+        .volume
+        .as_deref()
+        .map(|spec| input::load_volume(spec, None));
     let volume = volume.transpose()?;
     let names = distinct_names(&args.models);
     let mut analyzed = Vec::new();
@@ -204,7 +207,11 @@ pub fn analyze(runner: &Runner, args: Analyze) -> anyhow::Result<End> {
         summaries.push(measure::summary_with(outcome, volume.as_ref()));
         if let Some(folder) = &args.output {
             // One model's results lie in the folder itself, those of several in one each.
-            let own = if models.len() > 1 { folder.join(name) } else { folder.clone() };
+            let own = if models.len() > 1 {
+                folder.join(name)
+            } else {
+                folder.clone()
+            };
             let how = export::Style {
                 page,
                 png: args.dpi.is_some(),

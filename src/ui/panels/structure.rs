@@ -58,8 +58,14 @@ pub fn references_ui(ui: &mut Ui, params: &mut AnalyzeParams, actions: &mut Acti
                 }
             })
             .response
-            .on_hover_text("A built-in crystal; its PDF is that of the elements that the model shows");
-        if ui.button("CIF…").on_hover_text("A crystal from a file").clicked() {
+            .on_hover_text(
+                "A built-in crystal; its PDF is that of the elements that the model shows",
+            );
+        if ui
+            .button("CIF…")
+            .on_hover_text("A crystal from a file")
+            .clicked()
+        {
             actions.push(Action::ChooseCrystal);
         }
     });
@@ -101,7 +107,10 @@ impl PlaneChoice {
             ui.add(DragValue::new(&mut self.grain).range(1..=most).speed(0.05));
             let grains = analyzed.is_some_and(|a| !a.grains.is_empty());
             let set = ui.add_enabled(grains && self.indices != [0; 3], egui::Button::new("Set"));
-            if set.on_disabled_hover_text("The analysis found no grain").clicked() {
+            if set
+                .on_disabled_hover_text("The analysis found no grain")
+                .clicked()
+            {
                 params.plane = Some(PlaneSpec::Miller {
                     indices: self.indices,
                     grain: self.grain,
@@ -113,7 +122,9 @@ impl PlaneChoice {
             let enough = picked.len() >= 3;
             let button = ui.add_enabled(enough, egui::Button::new("Through the selected atoms"));
             let button = button
-                .on_hover_text("The plane of three atoms, or the best fit to more: two rows of atoms")
+                .on_hover_text(
+                    "The plane of three atoms, or the best fit to more: two rows of atoms",
+                )
                 .on_disabled_hover_text("Select three atoms of the analysed model, or more");
             if button.clicked() {
                 params.plane = Some(PlaneSpec::Atoms(picked));
@@ -142,13 +153,22 @@ impl PlaneChoice {
         self.layer = self.layer.min(count.saturating_sub(1));
         let mut to = None;
         ui.horizontal(|ui| {
-            if ui.add_enabled(self.layer > 0, egui::Button::new("◀")).clicked() {
+            if ui
+                .add_enabled(self.layer > 0, egui::Button::new("◀"))
+                .clicked()
+            {
                 to = Some(self.layer - 1);
             }
-            if ui.button(format!("layer {} of {count}", self.layer + 1)).clicked() {
+            if ui
+                .button(format!("layer {} of {count}", self.layer + 1))
+                .clicked()
+            {
                 to = Some(self.layer);
             }
-            if ui.add_enabled(self.layer + 1 < count, egui::Button::new("▶")).clicked() {
+            if ui
+                .add_enabled(self.layer + 1 < count, egui::Button::new("▶"))
+                .clicked()
+            {
                 to = Some(self.layer + 1);
             }
         });
@@ -156,7 +176,10 @@ impl PlaneChoice {
         if stack.atomic {
             ui.weak(format!("spacing {mean:.3} ± {sd:.3} Å (n = {n})"));
         } else {
-            ui.weak(format!("no atomic layers along this normal: slabs of {} Å", analyzed.params.slab));
+            ui.weak(format!(
+                "no atomic layers along this normal: slabs of {} Å",
+                analyzed.params.slab
+            ));
         }
         if let Some(layer) = to {
             self.layer = layer;
@@ -185,7 +208,8 @@ fn picked(state: &AppState, analyzed: Option<&Analyzed>) -> Vec<usize> {
         return Vec::new();
     };
     let ids = state.view.selection.iter();
-    ids.filter_map(|&id| analyzed.atoms.index_of(id).map(|index| index + 1)).collect()
+    ids.filter_map(|&id| analyzed.atoms.index_of(id).map(|index| index + 1))
+        .collect()
 }
 
 /// Other models beside this one.
@@ -193,7 +217,10 @@ pub fn compare_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     section(ui, "Compare");
     for (at, (name, other)) in state.others.iter().enumerate() {
         ui.horizontal(|ui| {
-            ui.label(format!("{name}, {} atoms", super::thousands(other.atoms.len())));
+            ui.label(format!(
+                "{name}, {} atoms",
+                super::thousands(other.atoms.len())
+            ));
             if ui.small_button("Remove").clicked() {
                 actions.push(Action::ForgetOther(at));
             }

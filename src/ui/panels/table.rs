@@ -20,7 +20,10 @@ pub fn ui(ui: &mut Ui, table: &Table, state: &AppState, actions: &mut Actions) {
                 .id_salt(("table", &table.id))
                 .striped(true)
                 .sense(Sense::click())
-                .columns(Column::auto().at_least(60.0).resizable(true), table.columns.len())
+                .columns(
+                    Column::auto().at_least(60.0).resizable(true),
+                    table.columns.len(),
+                )
                 .min_scrolled_height(40.0)
                 .max_scroll_height(height - 24.0)
                 .header(20.0, |mut header| {
@@ -54,9 +57,18 @@ fn show(table: &Table, row: usize, state: &AppState, actions: &mut Actions) {
     if let Some(at) = row.at {
         actions.push(Action::MoveCrosshair(at));
     }
-    if let Some(analyzed) = state.workspace.analyzed.as_ref().filter(|_| !row.atoms.is_empty()) {
+    if let Some(analyzed) = state
+        .workspace
+        .analyzed
+        .as_ref()
+        .filter(|_| !row.atoms.is_empty())
+    {
         let ids = &analyzed.atoms.ids;
-        let lit: Vec<AtomId> = row.atoms.iter().filter_map(|&i| ids.get(i as usize).copied()).collect();
+        let lit: Vec<AtomId> = row
+            .atoms
+            .iter()
+            .filter_map(|&i| ids.get(i as usize).copied())
+            .collect();
         actions.push(Action::Brush(lit));
     }
     if let Some(column) = &table.color_by {

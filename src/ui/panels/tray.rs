@@ -162,7 +162,10 @@ fn group_tab(
     if all.is_empty() {
         return;
     }
-    let shown = all.iter().find(|(id, _)| *id == open).map_or(name, |(_, title)| *title);
+    let shown = all
+        .iter()
+        .find(|(id, _)| *id == open)
+        .map_or(name, |(_, title)| *title);
     egui::ComboBox::from_id_salt(start)
         .selected_text(shown)
         .width(if shown == name { 90.0 } else { 220.0 })
@@ -180,7 +183,10 @@ fn group_tab(
 /// Size and resolution of what is exported.
 fn page_menu(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     let mut page = state.view.page;
-    let text = format!("{:.0} × {:.0} mm, {:.0} dpi", page.width_mm, page.height_mm, page.dpi);
+    let text = format!(
+        "{:.0} × {:.0} mm, {:.0} dpi",
+        page.width_mm, page.height_mm, page.dpi
+    );
     ui.menu_button(text, |ui| {
         let mut changed = false;
         for (name, value, range, unit) in [
@@ -212,16 +218,28 @@ fn tools_ui(
 ) {
     let figure = figures.find(open);
     if let Some(table) = figures.table(open) {
-        if ui.button("Export…").on_hover_text("Write this table as CSV").clicked() {
+        if ui
+            .button("Export…")
+            .on_hover_text("Write this table as CSV")
+            .clicked()
+        {
             actions.push(Action::ExportTable(open.to_owned()));
         }
-        if ui.button("Copy").on_hover_text("Copy this table as CSV").clicked() {
+        if ui
+            .button("Copy")
+            .on_hover_text("Copy this table as CSV")
+            .clicked()
+        {
             actions.push(Action::Copy(tables::csv(table)));
         }
     }
     if let Some(figure) = figure {
         page_menu(ui, state, actions);
-        if ui.button("Copy").on_hover_text("Copy the numbers of this figure as CSV").clicked() {
+        if ui
+            .button("Copy")
+            .on_hover_text("Copy the numbers of this figure as CSV")
+            .clicked()
+        {
             actions.push(Action::Copy(crate::figures::render::csv(figure)));
         }
     }

@@ -79,7 +79,11 @@ pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
     let (Some([low, high]), ColorBy::Column(name)) = (range, &state.view.color_by) else {
         return;
     };
-    let analyzed = state.workspace.analyzed.as_ref().map(|analyzed| &analyzed.atoms);
+    let analyzed = state
+        .workspace
+        .analyzed
+        .as_ref()
+        .map(|analyzed| &analyzed.atoms);
     let own = state.workspace.atoms.as_deref();
     let unit = analyzed
         .into_iter()
@@ -92,7 +96,8 @@ pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
         let part = |k: usize| rect.left() + rect.width() * k as f32 / STEPS as f32;
         let cell = Rect::from_x_y_ranges(part(step)..=part(step + 1) + 0.5, rect.y_range());
         let t = (step as f32 + 0.5) / STEPS as f32;
-        ui.painter().rect_filled(cell, 0.0, theme::map_color(state.view.quantity_map, t));
+        ui.painter()
+            .rect_filled(cell, 0.0, theme::map_color(state.view.quantity_map, t));
     }
     ui.horizontal(|ui| {
         ui.small(format!("{low:.3}"));
