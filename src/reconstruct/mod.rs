@@ -368,6 +368,12 @@ pub fn reconstruct(
     let mut notes = chosen.notes;
     notes.iter().for_each(|note| monitor.note(note));
     let mut resire = Resire::new(series, params, start, support, monitor)?;
+    match resire.why_no_device() {
+        // Said aloud only where a device was asked for.
+        Some(text) if params.engine == Engine::Gpu => monitor.warn(text),
+        Some(text) => monitor.note(text),
+        None => {}
+    }
     let mut iterations = Vec::with_capacity(params.iterations);
     let mut stopped_early = false;
     while resire.number() < params.iterations {

@@ -44,30 +44,26 @@ pub(super) fn adapter_wanted(params: &ReconstructParams) -> Result<Which, &'stat
     }
 }
 
-/// Places volume and images where the parameters want them and where there is room. The processor that takes the place
-/// of a device is said aloud when a device was asked for, else noted.
+/// Places volume and images where the parameters want them and where there is room; also why not on a device, when one
+/// was wanted.
 pub(super) fn place(
     series: &TiltSeries,
     params: &ReconstructParams,
     fitted: &[bool],
     start: Option<&Volume>,
     support: Option<&Volume>,
-    monitor: &Monitor,
-) -> Box<dyn Problem> {
+) -> (Box<dyn Problem>, Option<String>) {
     let reason = match adapter_wanted(params) {
         Ok(which) => match OnGpu::new(which, series, params, fitted, start, support) {
-            Ok(on_gpu) => return Box::new(on_gpu),
+            Ok(on_gpu) => return (Box::new(on_gpu), None),
             Err(error) => error.to_string(),
         },
         Err(reason) => reason.to_owned(),
     };
+    let on_cpu = OnCpu::new(series, params, fitted, start, support);
+    let wanted = params.engine != Engine::Cpu;
     let text = format!("the iterations run on the CPU: {reason}");
-    match params.engine {
-        Engine::Gpu => monitor.warn(&text),
-        Engine::Auto => monitor.note(&text),
-        Engine::Cpu => {}
-    }
-    Box::new(OnCpu::new(series, params, fitted, start, support))
+    (Box::new(on_cpu), wanted.then_some(text))
 }
 
 /// Whether a device gives room for the iterations.

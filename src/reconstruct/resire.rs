@@ -17,6 +17,7 @@ const DIVERGED: f64 = 2.0;
 /// RESIRE as a stepper: the loop stays outside, so pausing, watching and resuming cost nothing.
 pub struct Resire {
     problem: Box<dyn Problem>,
+    no_device: Option<String>,
     params: ReconstructParams,
     pixel_size: f64,
     /// Voxels on x, y, z.
@@ -70,8 +71,10 @@ impl Resire {
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();
+        let (problem, no_device) = place(&used, params, &fitted, start, support);
         let mut this = Self {
-            problem: place(&used, params, &fitted, start, support, monitor),
+            problem,
+            no_device,
             params: params.clone(),
             pixel_size,
             size,
@@ -157,6 +160,12 @@ impl Resire {
         self.momentum = 1.0;
         self.last_objective = f64::INFINITY;
         self.find_gain(monitor)
+    }
+
+    /// Why no device works, when one was wanted.
+    #[must_use]
+    pub fn why_no_device(&self) -> Option<&str> {
+        self.no_device.as_deref()
     }
 
     /// Iterations done.

@@ -5,6 +5,7 @@ use super::kernels::Kernels;
 use super::work::Pace;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -55,6 +56,16 @@ fn adapters() -> &'static [wgpu::Adapter] {
     })
 }
 
+/// Where Linux shows graphics processors (the last: those of a host that runs Windows).
+const DEVICE_FILES: [&str; 3] = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"];
+
+/// Whether it is worth while to load the drivers: on a machine without a graphics processor they only take time and
+/// some complain aloud that there is no screen.
+fn may_have_hardware() -> bool {
+    let exists = |path: &&str| Path::new(path).exists();
+    !cfg!(target_os = "linux") || DEVICE_FILES.iter().any(exists)
+}
+
 fn computes(limits: &wgpu::Limits) -> bool {
     limits.max_storage_buffers_per_shader_stage >= 8
         && limits.max_compute_invocations_per_workgroup >= 256
@@ -78,6 +89,13 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or one that gives no device.
     pub fn open(which: Which) -> Result<Self, GpuError> {
+        const EXPECTED: &str = "a graphics processor with a Vulkan, Metal or DX12 driver";
+        if which == Which::Hardware && !may_have_hardware() {
+            return Err(GpuError::NoAdapter {
+                expected: EXPECTED,
+                found: format!("none of {}", DEVICE_FILES.join(", ")),
+            });
+        }
         let hardware = rank(wgpu::DeviceType::VirtualGpu);
         let found = adapters()
             .iter()
@@ -86,7 +104,7 @@ impl Gpu {
             Some(adapter) => Self::of(adapter),
             None => Err(GpuError::NoAdapter {
                 expected: match which {
-                    Which::Hardware => "a graphics processor with a Vulkan, Metal or DX12 driver",
+                    Which::Hardware => EXPECTED,
                     Which::Any => "a Vulkan, Metal or DX12 driver",
                 },
                 found: names(),

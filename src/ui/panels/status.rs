@@ -1,6 +1,7 @@
 //! The line at the bottom: where, what density, which atom, how many, and always the hand edits.
 
 use super::{signed, thousands};
+use crate::reconstruct::Engine;
 use crate::ui::editing::nearest_atom;
 use crate::ui::state::AppState;
 use eframe::egui::{self, Ui};
@@ -47,10 +48,10 @@ pub fn ui(ui: &mut Ui, state: &AppState) {
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 18.0;
-            let engine = workspace
-                .reconstructed
-                .as_ref()
-                .map_or_else(default_engine, |run| run.engine.replacen("cpu", "CPU", 1));
+            let engine = workspace.reconstructed.as_ref().map_or_else(
+                || planned_engine(workspace.project.parameters.reconstruct.engine),
+                |run| named(&run.engine),
+            );
             ui.add(egui::Label::new(egui::RichText::new(engine).weak()).truncate())
                 .on_hover_text("What reconstructions run on");
         });
@@ -71,9 +72,19 @@ fn trust(atoms: &crate::model::Atoms, index: usize) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("  "))
 }
 
-fn default_engine() -> String {
+/// An outcome's engine as a name.
+fn named(engine: &str) -> String {
+    engine.replacen("cpu", "CPU", 1).replacen("gpu", "GPU", 1)
+}
+
+/// What the next reconstruction is going to run on, as far as it is known before.
+fn planned_engine(engine: Engine) -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("CPU, {threads} threads")
+    match engine {
+        Engine::Auto => format!("GPU, else CPU, {threads} threads"),
+        Engine::Cpu => format!("CPU, {threads} threads"),
+        Engine::Gpu => "GPU".to_owned(),
+    }
 }
 
 /// A label of fixed width, so that moving numbers do not shake the line.
