@@ -113,6 +113,19 @@ impl ImageBlur {
         }
     }
 
+    /// What a Gaussian of `sigma_vox` voxels on each voxel makes of images whose projector widens a voxel by `own`
+    /// variance (px², x and y) by itself.
+    #[must_use]
+    pub fn of_kernel(sigma_vox: f64, own: [f64; 2], size: [usize; 2]) -> Self {
+        let sigma = own.map(|own| (sigma_vox * sigma_vox - own).max(0.0).sqrt());
+        Self::new(sigma, size)
+    }
+
+    /// Weights at distance 0, 1, 2, … and, for each pixel, 1 over the sum of those that fall on the image; on x and y.
+    pub(super) fn lines(&self) -> [(&[f32], &[f32]); 2] {
+        [&self.x, &self.y].map(|line| (line.kernel.as_slice(), line.gain.as_slice()))
+    }
+
     /// Smooths every image (or, `transposed`, applies the transpose of that).
     pub(super) fn apply(&self, pixels: &impl Pixels, images: &mut WorkImages, transposed: bool) {
         let tilts = pixels.images();

@@ -330,16 +330,19 @@ impl LinearProjector {
     /// may fall between them: `∫ w(1 − w) dw`. With one tilt axis every voxel falls on a pixel of y.
     #[must_use]
     pub fn interpolation_variance(&self) -> [f64; 2] {
-        match self.geometry {
-            Geometry::SingleAxis(_) => [1.0 / 6.0, 0.0],
-            Geometry::General(_) => [1.0 / 6.0; 2],
-        }
+        interpolation_variance(matches!(self.geometry, Geometry::SingleAxis(_)))
     }
 
     /// Zeroes the images of the tilts that are not `kept`.
     pub fn keep(&self, images: &mut WorkImages, kept: &[bool]) {
         misfit::keep(images, self.layout.all_rows() * self.layout.slab_y, kept);
     }
+}
+
+/// [`LinearProjector::interpolation_variance`] of a series with one tilt axis, or any other.
+#[must_use]
+pub fn interpolation_variance(single_axis: bool) -> [f64; 2] {
+    [1.0 / 6.0, if single_axis { 0.0 } else { 1.0 / 6.0 }]
 }
 
 /// Sums of a tile's columns, from the beginning of a cache line.

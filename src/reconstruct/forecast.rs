@@ -49,7 +49,9 @@ pub fn forecast(series: &TiltSeries, params: &ReconstructParams) -> Forecast {
     let device = adapter_wanted(params).ok().map(|_| {
         let tilts = series.included_tilts();
         let angles: Vec<EulerAngles> = tilts.iter().map(|&tilt| series.angles[tilt]).collect();
-        device_memory(size, series.image_size(), &angles, params.accelerated)
+        let image = series.image_size();
+        let smoothed = params.regularization == Regularization::Kernel;
+        device_memory(size, image, &angles, params.accelerated, smoothed)
     });
     Forecast {
         host_bytes: 4 * (volumes * voxels + 3 * pixels),

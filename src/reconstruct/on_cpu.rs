@@ -40,13 +40,10 @@ struct Kernel {
 
 impl Kernel {
     fn new(sigma_vox: f64, projector: &Operator, image: [usize; 2]) -> Self {
-        // The projector widens every voxel a little by itself.
-        let sigma = projector
-            .interpolation_variance()
-            .map(|own| (sigma_vox * sigma_vox - own).max(0.0).sqrt());
+        let own = projector.interpolation_variance();
         Self {
             sigma_vox,
-            blur: ImageBlur::new(sigma, image),
+            blur: ImageBlur::of_kernel(sigma_vox, own, image),
         }
     }
 }

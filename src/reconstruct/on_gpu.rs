@@ -2,11 +2,13 @@
 
 use super::on_cpu::OnCpu;
 use super::problem::{Failure, Problem, Retreat};
-use super::{Engine, NanPixels, Projector, ReconstructParams, Regularization};
+use super::{Engine, Projector, ReconstructParams};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::Monitor;
+use crate::numeric::gaussian::gaussian_blur;
+use crate::projection::blur::ImageBlur;
 use crate::projection::gpu::{Gpu, GpuError, Iterations, Setup, Which};
-use crate::projection::linear::Misfit;
+use crate::projection::linear::{Misfit, interpolation_variance};
 use ndarray::Array3;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,12 +32,6 @@ pub(super) struct OnGpu {
 
 /// Which adapter the parameters allow; why none.
 pub(super) fn adapter_wanted(params: &ReconstructParams) -> Result<Which, &'static str> {
-    if params.engine != Engine::Cpu && params.regularization == Regularization::Kernel {
-        return Err("the GPU engine has no kernel in the loop");
-    }
-    if params.engine != Engine::Cpu && params.nan_pixels == NanPixels::Mask {
-        return Err("the GPU engine masks no pixels");
-    }
     match (params.engine, params.projector) {
         (Engine::Cpu, _) => Err("asked for"),
         (_, Projector::Fourier) => Err("the GPU engine has the linear projector only"),
@@ -75,7 +71,9 @@ pub(super) fn fits_on_device(
     let used = series.only_included();
     let fitted = vec![true; used.len()];
     let gpu = Rc::new(Gpu::open(which)?);
-    Iterations::new(gpu, &setup(&used, params, &fitted, None)).map(|_| ())
+    let blur = kernel(&used, params);
+    let setup = setup(&used, params, &fitted, None, blur.as_ref());
+    Iterations::new(gpu, &setup).map(|_| ())
 }
 
 impl OnGpu {
@@ -89,7 +87,9 @@ impl OnGpu {
         support: Option<&Volume>,
     ) -> Result<Self, GpuError> {
         let gpu = Rc::new(Gpu::open(which)?);
-        let mut iterations = Iterations::new(gpu, &setup(series, params, fitted, support))?;
+        let blur = kernel(series, params);
+        let setup = setup(series, params, fitted, support, blur.as_ref());
+        let mut iterations = Iterations::new(gpu, &setup)?;
         if let Some(start) = start {
             iterations.start_at(&start.data, None)?;
         }
@@ -114,11 +114,25 @@ impl OnGpu {
     }
 }
 
+/// What a kernel in the loop makes of the images.
+fn kernel(series: &TiltSeries, params: &ReconstructParams) -> Option<ImageBlur> {
+    let single_axis = series.angles.iter().all(|angle| angle.is_single_axis());
+    let own = interpolation_variance(single_axis);
+    let sigma_vox = kernel_vox(series, params)?;
+    Some(ImageBlur::of_kernel(sigma_vox, own, series.image_size()))
+}
+
+/// Width of the kernel in the loop.
+fn kernel_vox(series: &TiltSeries, params: &ReconstructParams) -> Option<f64> {
+    Some(params.kernel()? / series.pixel_size?)
+}
+
 fn setup<'a>(
     series: &'a TiltSeries,
     params: &ReconstructParams,
     fitted: &'a [bool],
     support: Option<&'a Volume>,
+    blur: Option<&'a ImageBlur>,
 ) -> Setup<'a> {
     Setup {
         volume_size: super::volume_size(series, params),
@@ -126,6 +140,7 @@ fn setup<'a>(
         angles: &series.angles,
         fitted,
         support: support.map(|support| &support.data),
+        blur,
         accelerated: params.accelerated,
         positivity: !params.no_positivity,
     }
@@ -157,7 +172,11 @@ impl Problem for OnGpu {
     }
 
     fn volume(&self) -> Result<Array3<f32>, Failure> {
-        Ok(self.iterations.volume()?)
+        let data = self.iterations.volume()?;
+        Ok(match kernel_vox(&self.series, &self.params) {
+            Some(sigma_vox) => gaussian_blur(&data, sigma_vox),
+            None => data,
+        })
     }
 
     fn turn_to(&mut self, series: &TiltSeries) -> Result<(), Failure> {
@@ -165,7 +184,9 @@ impl Problem for OnGpu {
         let ahead = self.iterations.ahead()?;
         self.series = series.clone();
         let gpu = Rc::clone(self.iterations.gpu());
-        let wanted = setup(series, &self.params, &self.fitted, self.support.as_ref());
+        let (params, support) = (&self.params, self.support.as_ref());
+        let blur = kernel(series, params);
+        let wanted = setup(series, params, &self.fitted, support, blur.as_ref());
         let next = Iterations::new(gpu, &wanted).and_then(|mut next| {
             next.start_at(&volume, ahead.as_ref())?;
             Ok(next)

@@ -277,6 +277,51 @@ fn a_device_gives_the_numbers_of_the_processor() {
     }
 }
 
+#[test]
+fn a_device_smooths_and_masks_as_the_processor_does() {
+    if !has_device() {
+        return;
+    }
+    for (off, accelerated) in [(0.0, true), (0.3, false)] {
+        let (mut series, _) = series(off);
+        series
+            .images
+            .slice_mut(ndarray::s![3, 10..14, 30..33])
+            .fill(f32::NAN);
+        let with = |engine, kernel_width: Option<f64>| {
+            let regularization = match kernel_width {
+                Some(_) => Regularization::Kernel,
+                None => Regularization::None,
+            };
+            let params = ReconstructParams {
+                iterations: 6,
+                engine,
+                accelerated,
+                kernel_width,
+                regularization,
+                nan_pixels: NanPixels::Mask,
+                ..Default::default()
+            };
+            run(&series, &params, None)
+        };
+        for kernel_width in [None, Some(0.6)] {
+            let (cpu, gpu) = (
+                with(Engine::Cpu, kernel_width),
+                with(Engine::Gpu, kernel_width),
+            );
+            assert!(gpu.engine.starts_with("gpu: "), "{}", gpu.engine);
+            assert!(
+                (gpu.r1 - cpu.r1).abs() < 1e-4 * cpu.r1,
+                "{} {}",
+                gpu.r1,
+                cpu.r1
+            );
+            let apart = distance(&gpu.volume, &cpu.volume);
+            assert!(apart < 1e-4, "{apart} at {off}°, kernel {kernel_width:?}");
+        }
+    }
+}
+
 /// Keeps warnings.
 #[derive(Default)]
 struct Warnings(std::sync::Mutex<Vec<String>>);

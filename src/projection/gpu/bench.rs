@@ -47,6 +47,7 @@ pub fn bench(
         angles,
         fitted: &vec![true; tilts],
         support: None,
+        blur: None,
         accelerated: false,
         positivity: true,
     };

@@ -15,6 +15,8 @@
 
 // Projects ones instead of the volume, and only where fitted.
 override ONES: bool = false;
+// Subtracts what was measured.
+override SUBTRACT: bool = true;
 
 // Largest |R₁₁ − 1| of a gentle tilt: within a run of four, rounding changes seldom.
 const GENTLE: f32 = 0.02;
@@ -177,7 +179,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
         var before = 0.0;
         if pair.middle.z == 0u {
             before = residual[at + i];
-        } else if !ONES {
+        } else if SUBTRACT {
             before = -measured[at + i];
         }
         residual[at + i] = before + sum[i];

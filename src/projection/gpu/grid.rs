@@ -11,6 +11,8 @@ const QUAD: usize = 4;
 const LINE: usize = 32;
 /// Pixels in whose sum a part of a misfit is kept, as in `misfit.wgsl`.
 pub(super) const MISFIT_PART: usize = 4096;
+/// What stands for a pixel that is no number: `misfit.wgsl` finds by it what is to be left out.
+const MASKED: f32 = 3e38;
 /// Bytes that are brought back to the host at a time.
 pub(super) const STAGING_BYTES: u64 = 32 << 20;
 
@@ -297,7 +299,8 @@ impl Grid {
     pub(super) fn load_image(&self, part: usize, tilt: usize, data: &ArrayView3<f32>) -> Vec<f32> {
         let mut values = vec![0.0; self.image_len(part)];
         self.for_pixels(part, |stored, x, y| {
-            values[stored] = data[[self.part(part).start + tilt, x, y]];
+            let value = data[[self.part(part).start + tilt, x, y]];
+            values[stored] = if value.is_finite() { value } else { MASKED };
         });
         values
     }
@@ -327,18 +330,28 @@ impl Grid {
         !self.single_axis && self.parts() > 1
     }
 
+    /// Place of the first pixel in a stored row of a part.
+    pub(super) fn first_pixel(&self, part: usize) -> usize {
+        if self.single_axis {
+            self.image_y.saturating_sub(self.slab(part).start)
+        } else {
+            1
+        }
+    }
+
     /// Bytes on the device.
-    pub(super) fn bytes(&self, accelerated: bool) -> u64 {
+    pub(super) fn bytes(&self, accelerated: bool, smoothed: bool) -> u64 {
         let volume: usize = (0..self.slabs()).map(|slab| self.slab_len(slab)).sum();
         let images: usize = (0..self.parts())
             .map(|part| self.part(part).len() * self.image_len(part))
             .sum();
+        let copies = 2 + usize::from(smoothed);
         let volumes = match (accelerated, self.sums_in_parts()) {
             (true, _) => 3,
             (false, true) => 2,
             (false, false) => 1,
         };
-        4 * (volumes * volume + volume / 32 + 2 * images) as u64 + 2 * STAGING_BYTES
+        4 * (volumes * volume + volume / 32 + copies * images) as u64 + 2 * STAGING_BYTES
     }
 }
 
@@ -367,15 +380,17 @@ fn tilt_data(rotation: &Matrix3, fitted: bool) -> TiltData {
     }
 }
 
-/// Bytes that the iterations take on a device.
+/// Bytes that the iterations take on a device, with momentum, with a kernel in the loop.
 #[must_use]
 pub fn device_memory(
     volume_size: [usize; 3],
     image_size: [usize; 2],
     angles: &[EulerAngles],
     accelerated: bool,
+    smoothed: bool,
 ) -> u64 {
-    Grid::new(volume_size, image_size, angles, u64::MAX).map_or(0, |grid| grid.bytes(accelerated))
+    Grid::new(volume_size, image_size, angles, u64::MAX)
+        .map_or(0, |grid| grid.bytes(accelerated, smoothed))
 }
 
 #[cfg(test)]

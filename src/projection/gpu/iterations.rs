@@ -1,12 +1,15 @@
 //! The parts of an iteration, on data that stay on the device.
 
 use super::GpuError;
+use super::buffers::Maker;
 use super::device::Gpu;
 use super::grid::{Grid, STAGING_BYTES};
 use super::kernels::Directions;
+use super::smoothing::{Smooth, Smoothing};
 use super::work::{self, Clock, Work};
 use crate::model::EulerAngles;
 use crate::monitor::{Monitor, Stopped};
+use crate::projection::blur::ImageBlur;
 use crate::projection::linear::Misfit;
 use bytemuck::{Pod, Zeroable};
 use ndarray::{Array3, ArrayView3};
@@ -17,7 +20,7 @@ use std::rc::Rc;
 pub struct Setup<'a> {
     /// Voxels on x, y, z.
     pub volume_size: [usize; 3],
-    /// Measured images `(tilt, x, y)`.
+    /// Measured images `(tilt, x, y)`; pixels that are no numbers do not take part.
     pub images: ArrayView3<'a, f32>,
     /// Of each image.
     pub angles: &'a [EulerAngles],
@@ -25,6 +28,8 @@ pub struct Setup<'a> {
     pub fitted: &'a [bool],
     /// Where density is allowed (above 0), `(x, y, z)`.
     pub support: Option<&'a Array3<f32>>,
+    /// What smooths projected images, where the volume that is seen is the one iterated, smoothed.
+    pub blur: Option<&'a ImageBlur>,
     /// Whether there is a point ahead of the volume.
     pub accelerated: bool,
     /// Whether negative density is set to zero.
@@ -96,6 +101,7 @@ pub struct Iterations {
     slabs: Vec<Slab>,
     parts: Vec<Part>,
     pairs: Vec<Pair>,
+    smoothing: Option<Smoothing>,
     control: wgpu::Buffer,
     /// Misfits and other sums on their way back.
     numbers: wgpu::Buffer,
@@ -117,6 +123,7 @@ impl Iterations {
                 image_size,
                 setup.angles,
                 setup.accelerated,
+                setup.blur.is_some(),
             );
             return Err(GpuError::TooLarge {
                 adapter: gpu.name().to_owned(),
@@ -127,7 +134,17 @@ impl Iterations {
                 ),
             });
         };
-        let needed = grid.bytes(setup.accelerated);
+        if setup.blur.is_some() && grid.single_axis && grid.parts() > 1 {
+            return Err(GpuError::TooLarge {
+                adapter: gpu.name().to_owned(),
+                needed_gb: grid.bytes(setup.accelerated, true) as f64 / 1e9,
+                reason: format!(
+                    "images are smoothed whole, and a buffer may have {:.3} GB",
+                    binding as f64 / 1e9
+                ),
+            });
+        }
+        let needed = grid.bytes(setup.accelerated, setup.blur.is_some());
         let this = gpu.allocate(needed, || Self::allocated(Rc::clone(&gpu), grid, setup))?;
         // What was written waits in the host's memory until something is sent.
         work::wait(&this.gpu, &|| Ok(()))?;
@@ -136,7 +153,7 @@ impl Iterations {
 
     fn allocated(gpu: Rc<Gpu>, grid: Grid, setup: &Setup) -> Self {
         let make = Maker(&gpu);
-        let control = make.uniform::<Control>(None);
+        let control = make.uniform(&Control::zeroed());
         let [_, sheets, _] = grid.adjoint_groups(0);
         let firsts = work::firsts(&gpu, grid.tilts.max(sheets));
         let directions = gpu.kernels.directions(grid.single_axis);
@@ -174,12 +191,8 @@ impl Iterations {
             .map(|(part, images)| {
                 let groups = grid.part(part).len() * grid.misfit_groups(part);
                 let misfits = make.storage(2 * groups);
-                let sizes = make.uniform(Some(grid.pair_data(0, part, true, true)));
-                let sizes = if grid.single_axis {
-                    make.uniform(Some(grid.pair_data(part, part, true, true)))
-                } else {
-                    sizes
-                };
+                let slab = if grid.single_axis { part } else { 0 };
+                let sizes = make.uniform(&grid.pair_data(slab, part, true, true));
                 let buffers = [&sizes, &images.tilts, &images.residual, &misfits];
                 Part {
                     misfit: gpu.kernels.misfit.bind(&gpu.device, &buffers),
@@ -194,18 +207,18 @@ impl Iterations {
             .map(|(slab, part)| {
                 let (of, images) = (&slabs[slab], &images[part]);
                 let alone = grid.single_axis;
-                let forward = make.uniform(Some(grid.pair_data(
+                let forward = make.uniform(&grid.pair_data(
                     slab,
                     part,
                     alone || slab == 0,
                     alone || slab + 1 == grid.slabs(),
-                )));
-                let adjoint = make.uniform(Some(grid.pair_data(
+                ));
+                let adjoint = make.uniform(&grid.pair_data(
                     slab,
                     part,
                     alone || part == 0,
                     alone || part + 1 == grid.parts(),
-                )));
+                ));
                 let project = |volume: &wgpu::Buffer| {
                     let (measured, residual) = (&images.measured, &images.residual);
                     let buffers = [&firsts, &forward, &images.tilts, volume, measured, residual];
@@ -234,12 +247,16 @@ impl Iterations {
                 }
             })
             .collect();
+        let smoothing = setup
+            .blur
+            .map(|blur| Smoothing::new(&make, &grid, &images, blur));
         let misfits: u64 = parts.iter().map(|part| part.misfits.size()).sum();
         let partials: u64 = slabs.iter().map(|slab| slab.partials.size()).sum();
         let numbers = make.staging(misfits.max(partials));
         Self {
             positivity: setup.positivity,
             accelerated: setup.accelerated,
+            smoothing,
             grid,
             slabs,
             parts,
@@ -296,10 +313,10 @@ impl Iterations {
     fn project(&self, work: &mut Work, ones: bool) -> Result<(), GpuError> {
         let directions = self.directions();
         for pair in &self.pairs {
-            let (name, kernel) = if ones {
-                ("ones", &directions.ones)
-            } else {
-                ("forward", &directions.forward)
+            let (name, kernel) = match (ones, &self.smoothing) {
+                (true, _) => ("ones", &directions.ones),
+                (false, None) => ("forward", &directions.forward),
+                (false, Some(_)) => ("forward", &directions.plain),
             };
             let ahead = pair.ahead.as_ref().filter(|_| self.accelerated);
             let bound = ahead.unwrap_or(&pair.forward);
@@ -307,6 +324,13 @@ impl Iterations {
             work.dispatch(name, kernel, bound, groups, self.samples(pair))?;
         }
         Ok(())
+    }
+
+    fn smooth(&self, work: &mut Work, how: Smooth) -> Result<(), GpuError> {
+        match &self.smoothing {
+            Some(smoothing) => smoothing.run(work, &self.grid, how),
+            None => Ok(()),
+        }
     }
 
     fn back_project(&self, work: &mut Work) -> Result<(), GpuError> {
@@ -338,6 +362,8 @@ impl Iterations {
         let mut work = self.work(&check);
         self.set_control(0.0, 0.0, Mode::Largest);
         self.project(&mut work, true)?;
+        self.smooth(&mut work, Smooth::Plain)?;
+        self.smooth(&mut work, Smooth::Transposed)?;
         self.back_project(&mut work)?;
         let partials = self.partials(work)?;
         Ok(partials.into_iter().fold(0.0, f32::max))
@@ -352,6 +378,7 @@ impl Iterations {
         let check = || monitor.check();
         let mut work = self.work(&check);
         self.project(&mut work, false)?;
+        self.smooth(&mut work, Smooth::Compare)?;
         let mut at = 0;
         for (index, part) in self.parts.iter().enumerate() {
             let groups = [
@@ -364,6 +391,7 @@ impl Iterations {
             work.copy(&part.misfits, &self.numbers, at);
             at += part.misfits.size();
         }
+        self.smooth(&mut work, Smooth::Transposed)?;
         let numbers = work.read(&self.numbers, at)?;
         let mut misfits = vec![Misfit::default(); self.grid.tilts];
         let mut rest = numbers.as_slice();
@@ -574,81 +602,5 @@ impl Iterations {
         let mut work = self.work(&|| Ok(()));
         self.back_project(&mut work).unwrap();
         work.send();
-    }
-}
-
-/// Makes buffers.
-struct Maker<'a>(&'a Gpu);
-
-/// What the images of a part need.
-struct Images {
-    tilts: wgpu::Buffer,
-    measured: wgpu::Buffer,
-    residual: wgpu::Buffer,
-}
-
-impl Maker<'_> {
-    fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-        self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: bytes.next_multiple_of(16),
-            usage,
-            mapped_at_creation: false,
-        })
-    }
-
-    /// Zeros.
-    fn storage(&self, values: usize) -> wgpu::Buffer {
-        self.buffer(
-            4 * values as u64,
-            wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_DST
-                | wgpu::BufferUsages::COPY_SRC,
-        )
-    }
-
-    fn filled<T: Pod>(&self, values: &[T]) -> wgpu::Buffer {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let buffer = self.storage(bytes.len().div_ceil(4));
-        self.0.queue.write_buffer(&buffer, 0, bytes);
-        buffer
-    }
-
-    fn uniform<T: Pod>(&self, value: Option<T>) -> wgpu::Buffer {
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.buffer(size_of::<T>() as u64, usage);
-        if let Some(value) = value {
-            let bytes = bytemuck::bytes_of(&value);
-            self.0.queue.write_buffer(&buffer, 0, bytes);
-        }
-        buffer
-    }
-
-    fn staging(&self, bytes: u64) -> wgpu::Buffer {
-        self.buffer(
-            bytes,
-            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        )
-    }
-
-    fn images(&self, grid: &Grid, part: usize, setup: &Setup) -> Images {
-        let len = grid.image_len(part);
-        let measured = self.storage(grid.part(part).len() * len);
-        for tilt in 0..grid.part(part).len() {
-            let values = grid.load_image(part, tilt, &setup.images);
-            let bytes = bytemuck::cast_slice(&values);
-            self.0
-                .queue
-                .write_buffer(&measured, 4 * (tilt * len) as u64, bytes);
-            // Sent from time to time, so that it does not pile up in the host's memory.
-            if (tilt + 1) * len * 4 >= STAGING_BYTES as usize {
-                self.0.queue.submit([]);
-            }
-        }
-        Images {
-            tilts: self.filled(&grid.tilt_data(part, setup.angles, setup.fitted)),
-            residual: self.storage(grid.part(part).len() * len),
-            measured,
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The kernels: shaders, what they are bound to, pipelines.
 
+use std::cell::OnceCell;
+
 /// What a kernel is given at a binding, in order of the bindings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -40,18 +42,32 @@ const ADJOINT: &[Slot] = &[
 const MISFIT: &[Slot] = &[Slot::Uniform, Slot::Read, Slot::Write, Slot::Write];
 const ADVANCE: &[Slot] = &[Slot::Uniform, Slot::Read, Slot::Write, Slot::Write];
 
+const BLUR: &[Slot] = &[
+    Slot::Uniform,
+    Slot::Uniform,
+    Slot::Read,
+    Slot::Read,
+    Slot::Read,
+    Slot::Write,
+];
+
 /// The kernels of one geometry.
 pub(super) struct Directions {
+    /// Projects the volume and subtracts what was measured.
     pub(super) forward: Kernel,
+    /// Projects the volume.
+    pub(super) plain: Kernel,
     /// Projects ones.
     pub(super) ones: Kernel,
     pub(super) adjoint: Kernel,
 }
 
-/// All kernels.
+/// All kernels; those that not every reconstruction needs are made when one does.
 pub(super) struct Kernels {
-    pub(super) single_axis: Directions,
-    pub(super) general: Directions,
+    device: wgpu::Device,
+    single_axis: OnceCell<Directions>,
+    general: OnceCell<Directions>,
+    blur: OnceCell<Kernel>,
     pub(super) misfit: Kernel,
     pub(super) advance: Kernel,
 }
@@ -61,56 +77,55 @@ const TAKE: &str = include_str!("take.wgsl");
 
 impl Kernels {
     pub(super) fn new(device: &wgpu::Device) -> Self {
-        let directions = |forward: &str, adjoint: &str| {
-            let forward = [COMMON, forward].concat();
-            let of = |ones: f64| {
-                let constants = [("ONES", ones)];
-                Kernel::new(device, "forward", &forward, FORWARD, &constants)
-            };
-            Directions {
-                forward: of(0.0),
-                ones: of(1.0),
-                adjoint: Kernel::new(
-                    device,
-                    "adjoint",
-                    &[COMMON, TAKE, adjoint].concat(),
-                    ADJOINT,
-                    &[],
-                ),
-            }
-        };
+        let misfit = [COMMON, include_str!("misfit.wgsl")].concat();
+        let advance = include_str!("advance.wgsl");
         Self {
-            single_axis: directions(
-                include_str!("single_forward.wgsl"),
-                include_str!("single_adjoint.wgsl"),
-            ),
-            general: directions(
-                include_str!("general_forward.wgsl"),
-                include_str!("general_adjoint.wgsl"),
-            ),
-            misfit: Kernel::new(
-                device,
-                "misfit",
-                &[COMMON, include_str!("misfit.wgsl")].concat(),
-                MISFIT,
-                &[],
-            ),
-            advance: Kernel::new(
-                device,
-                "advance",
-                include_str!("advance.wgsl"),
-                ADVANCE,
-                &[],
-            ),
+            single_axis: OnceCell::new(),
+            general: OnceCell::new(),
+            blur: OnceCell::new(),
+            misfit: Kernel::new(device, "misfit", &misfit, MISFIT, &[]),
+            advance: Kernel::new(device, "advance", advance, ADVANCE, &[]),
+            device: device.clone(),
         }
     }
 
+    /// The kernels of a geometry.
     pub(super) fn directions(&self, single_axis: bool) -> &Directions {
-        if single_axis {
-            &self.single_axis
+        let (made, forward, adjoint) = if single_axis {
+            (
+                &self.single_axis,
+                include_str!("single_forward.wgsl"),
+                include_str!("single_adjoint.wgsl"),
+            )
         } else {
-            &self.general
-        }
+            (
+                &self.general,
+                include_str!("general_forward.wgsl"),
+                include_str!("general_adjoint.wgsl"),
+            )
+        };
+        made.get_or_init(|| {
+            let forward = [COMMON, forward].concat();
+            let adjoint = [COMMON, TAKE, adjoint].concat();
+            let of = |ones: f64, subtract: f64| {
+                let constants = [("ONES", ones), ("SUBTRACT", subtract)];
+                Kernel::new(&self.device, "forward", &forward, FORWARD, &constants)
+            };
+            Directions {
+                forward: of(0.0, 1.0),
+                plain: of(0.0, 0.0),
+                ones: of(1.0, 0.0),
+                adjoint: Kernel::new(&self.device, "adjoint", &adjoint, ADJOINT, &[]),
+            }
+        })
+    }
+
+    /// Smooths images.
+    pub(super) fn blur(&self) -> &Kernel {
+        self.blur.get_or_init(|| {
+            let source = [COMMON, include_str!("blur.wgsl")].concat();
+            Kernel::new(&self.device, "blur", &source, BLUR, &[])
+        })
     }
 }
 

@@ -1,6 +1,9 @@
-// How far each tilt is off, in parts of PART pixels: Σ|r| and Σ r². What is not fitted is zeroed after it was counted.
+// How far each tilt is off, in parts of PART pixels: Σ|r| and Σ r². What is not fitted is zeroed after it was counted,
+// pixels that are no numbers before.
 
 const PART: u32 = 4096u;
+// Where a pixel is no number, something far below this remains of it: `grid.rs`.
+const MASKED: f32 = -1e37;
 
 @group(0) @binding(0) var<uniform> pair: Pair;
 @group(0) @binding(1) var<storage, read> tilts: array<Tilt>;
@@ -21,9 +24,11 @@ fn misfit(
     let end = min(pixels, (group.x + 1u) * PART);
     for (var pixel = group.x * PART + lane; pixel < end; pixel += 256u) {
         let at = group.y * pixels + pixel;
-        let value = residual[at];
+        var value = residual[at];
+        let masked = value < MASKED;
+        value = select(value, 0.0, masked);
         sum += vec2<f32>(abs(value), value * value);
-        if !fitted {
+        if masked || !fitted {
             residual[at] = 0.0;
         }
     }

@@ -12,10 +12,12 @@
 //! every slab is seen in every part).
 
 mod bench;
+mod buffers;
 mod device;
 mod grid;
 mod iterations;
 mod kernels;
+mod smoothing;
 mod work;
 
 pub use bench::{CopyLimit, bench};

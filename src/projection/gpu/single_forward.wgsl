@@ -10,6 +10,8 @@
 
 // Projects ones instead of the volume, and only where fitted.
 override ONES: bool = false;
+// Subtracts what was measured.
+override SUBTRACT: bool = true;
 
 fn within(y: u32, low: u32, high: u32) -> vec4<f32> {
     let lanes = vec4<u32>(y) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -60,8 +62,10 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
     sum *= within(quad * 4u, pair.range.z, pair.range.w);
     let at = (index * pair.image.x + row + 1u) * quads + quad;
     if ONES {
-        residual[at] = sum * tilt.across.w;
-    } else {
-        residual[at] = sum - measured[at];
+        sum *= tilt.across.w;
     }
+    if SUBTRACT {
+        sum -= measured[at];
+    }
+    residual[at] = sum;
 }

@@ -74,6 +74,7 @@ fn each_case(act: impl Fn(&mut Iterations, &LinearProjector, &Setup, [usize; 2])
                     angles: &angles,
                     fitted: &vec![true; angles.len()],
                     support: None,
+                    blur: None,
                     accelerated: false,
                     positivity: false,
                 };
@@ -192,6 +193,7 @@ fn what_does_not_fit_is_refused_with_the_numbers() {
         angles: &[EulerAngles::from_deg(1.0, 2.0, 3.0)],
         fitted: &[true],
         support: None,
+        blur: None,
         accelerated: false,
         positivity: true,
     };
@@ -212,6 +214,7 @@ fn a_lost_device_is_an_error() {
         angles: &[EulerAngles::default()],
         fitted: &[true],
         support: None,
+        blur: None,
         accelerated: false,
         positivity: true,
     };

@@ -128,6 +128,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Runs the kernel that smooths images.
+    pub(super) fn dispatch_blur(
+        &mut self,
+        bound: &wgpu::BindGroup,
+        groups: [usize; 3],
+        samples: f64,
+    ) -> Result<(), GpuError> {
+        let kernel = self.gpu.kernels.blur();
+        self.dispatch("blur", kernel, bound, groups, samples)
+    }
+
     fn pass(
         &mut self,
         name: &'static str,
