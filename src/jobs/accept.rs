@@ -124,11 +124,15 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         }
         JobOutput::Refined {
             atoms,
+            series,
             held_edits,
             mut notes,
             record,
         } => {
             notes.extend(replace_model(workspace, atoms, Some(held_edits)));
+            if series.is_some() {
+                workspace.prepared = series;
+            }
             // Tracing's own parameters still stand: the refined model continues its record.
             let kept = workspace
                 .project

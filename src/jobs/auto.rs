@@ -1,15 +1,21 @@
 //! *Auto*: the whole road with parameters chosen from the data alone, and the demonstration that shows it.
 
 use super::execute::{analyze, prepare, reconstruct, refine, stopped_or, trace};
+use super::geometry::refine_geometry;
 use super::worker::{JobContext, JobEnd};
 use super::{JobError, JobOutput};
 use crate::analyze::AnalyzeParams;
-use crate::model::{Atoms, TiltSeries};
-use crate::reconstruct::ReconstructParams;
+use crate::model::{Atoms, TiltSeries, Volume};
+use crate::preprocess::{Assessment, Step};
+use crate::reconstruct::{GeometryParams, ReconstructParams, judge_geometry};
 use crate::simulate::{CompareParams, DemoParams};
 use crate::trace::auto::{TraceHints, suggest};
 use crate::trace::refine::RefineParams;
+use crate::trace::{TraceParams, Traced, visible_species};
 use std::sync::Arc;
+
+/// Fewer tilts than this do not tell an object from their own errors.
+const FEWEST_TILTS: usize = 12;
 
 /// What a user may say beforehand.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +29,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    fn names(&self) -> Vec<String> {
+        let names = self.species.iter().flat_map(|list| list.split(','));
+        names.map(|name| name.trim().to_owned()).collect()
+    }
+
     fn skips(&self, step: &str) -> bool {
         self.skip.iter().any(|skipped| skipped == step)
     }
@@ -49,11 +60,19 @@ pub fn run(
     for note in &assessment.notes {
         context.monitor.note(note);
     }
-    let best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
+    let mut best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
         Arc::clone(series)
     } else {
         prepare(series, &assessment.params, context)?
     };
+    let is_refined = !wishes.skips("preprocess") && needs_geometry(&best, &assessment, context)?;
+    if is_refined {
+        best = Arc::new(
+            refine_geometry(&best, &GeometryParams::default(), context)?
+                .series
+                .clone(),
+        );
+    }
     let params = ReconstructParams {
         accelerated: true,
         iterations: 40,
@@ -69,15 +88,17 @@ pub fn run(
     for note in &suggestion.notes {
         context.monitor.note(note);
     }
-    let mut trace_params = suggestion.params;
-    if let Some(name) = &wishes.species {
-        trace_params.species_names = name.split(',').map(str::to_owned).collect();
-        trace_params.species = trace_params.species_names.len();
-    }
-    let traced = trace(&outcome.volume, &trace_params, context)?;
+    let names = wishes.names();
+    let (traced, lighter_species) =
+        trace_species(&outcome.volume, suggestion.params, &names, context)?;
     let mut atoms = Arc::new(traced.atoms.clone());
     if !wishes.skips("refine") {
-        let params = RefineParams::default();
+        let params = RefineParams {
+            refine_geometry: is_refined,
+            sort_species: names.len() != 1,
+            lighter_species,
+            ..RefineParams::default()
+        };
         // Refinement fits a constant below each image itself, and counts tell their own noise.
         let counted = if differ_by_constants(series, &best) {
             series
@@ -95,6 +116,58 @@ pub fn run(
     } else {
         JobEnd::Finished
     })
+}
+
+/// Whether the series is to have its geometry refined: one that had to be aligned always, another one if a short
+/// reconstruction disagrees with its tilts. A specimen wider than its images changes from tilt to tilt and tells nothing.
+fn needs_geometry(
+    series: &TiltSeries,
+    assessment: &Assessment,
+    context: &JobContext,
+) -> Result<bool, JobError> {
+    if !assessment.is_whole || series.included_tilts().len() < FEWEST_TILTS {
+        return Ok(false);
+    }
+    if !assessment.params.skip.contains(&Step::Align) {
+        return Ok(true);
+    }
+    let verdict = judge_geometry(series, &GeometryParams::default(), &context.monitor)
+        .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    context.monitor.note(&verdict.note());
+    Ok(verdict.needs_refinement())
+}
+
+/// Traces, and splits the atoms into as many species as their intensities show when that is more than one; also the
+/// names of lighter species that were asked for and not seen, which are left to the refinement.
+fn trace_species(
+    volume: &Volume,
+    mut params: TraceParams,
+    names: &[String],
+    context: &JobContext,
+) -> Result<(Arc<Traced>, Vec<String>), JobError> {
+    if !names.is_empty() {
+        params.species_names = names.to_vec();
+        params.species = names.len();
+    }
+    let traced = trace(volume, &params, context)?;
+    let visible = visible_species(&traced);
+    // One name given is one species, whatever the intensities do.
+    if visible < 2 || names.len() == 1 || visible == params.species {
+        return Ok((traced, Vec::new()));
+    }
+    context.monitor.note(&format!(
+        "Species: the atoms' intensities show {visible} groups of brightness"
+    ));
+    let unseen = names.len().saturating_sub(visible);
+    params.species = visible;
+    params.species_names = (0..visible)
+        .map(|k| {
+            let name = names.get(unseen + k).cloned();
+            name.unwrap_or_else(|| format!("type-{}", k + 1))
+        })
+        .collect();
+    let traced = trace(volume, &params, context)?;
+    Ok((traced, names[..unseen].to_vec()))
 }
 
 /// Whether every image of one series is that of the other plus a constant of its own, to rounding.

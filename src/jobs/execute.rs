@@ -391,10 +391,20 @@ pub fn refine(
     record.r1 = Some(outcome.r1);
     let refined = Arc::new(outcome.atoms);
     record.output_hash = atoms_hash(&refined);
+    let mut notes = outcome.notes;
+    let series = match &outcome.poses {
+        Some(poses) => {
+            notes.push(poses.sentence());
+            // The refinement may have been ended by the user: what it found must still be applied.
+            Some(Arc::new(poses.apply(series, &Monitor::silent())?))
+        }
+        None => None,
+    };
     context.output(JobOutput::Refined {
         atoms: Arc::clone(&refined),
+        series,
         held_edits,
-        notes: outcome.notes,
+        notes,
         record,
     });
     Ok(refined)

@@ -342,6 +342,8 @@ pub enum JobOutput {
     Refined {
         /// The refined atoms.
         atoms: Arc<Atoms>,
+        /// The series as the atoms corrected its geometry, when it was refined with them: it takes the prepared one's place.
+        series: Option<Arc<TiltSeries>>,
         /// Entries of the journal they hold.
         held_edits: usize,
         /// What was done and found, in sentences.

@@ -8,6 +8,7 @@ pub mod hull;
 pub mod interpolate;
 pub mod neighbors;
 pub mod odds;
+pub mod poses;
 pub mod registration;
 pub mod shift;
 pub mod surface;

@@ -100,6 +100,8 @@ impl Default for PrepareParams {
 pub struct Assessment {
     /// Parameters that do what is needed and leave out the rest.
     pub params: PrepareParams,
+    /// Whether (nearly) every image shows the whole specimen with vacuum around it: only then the tilts show one object.
+    pub is_whole: bool,
     /// One sentence per decision.
     pub notes: Vec<String>,
 }
@@ -191,6 +193,7 @@ pub fn assess(series: &TiltSeries) -> Assessment {
             }
             Assessment {
                 params: PrepareParams { skip, ..params },
+                is_whole: work.is_whole(),
                 notes: work.notes,
             }
         }
@@ -199,6 +202,7 @@ pub fn assess(series: &TiltSeries) -> Assessment {
                 skip: vec![Step::Background, Step::Align],
                 ..params
             },
+            is_whole: false,
             notes: vec![format!("Preparation: left out; {error}")],
         },
     }
@@ -394,6 +398,18 @@ impl Work {
         Ok(())
     }
 
+    /// Images that do not show the whole specimen.
+    fn wide(&self) -> usize {
+        self.vacuums
+            .iter()
+            .filter(|v| !v.is_usable() || v.border_share > WIDE_BORDER_SHARE)
+            .count()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.wide() * 10 <= self.vacuums.len()
+    }
+
     fn judge_alignment(
         &mut self,
         series: &TiltSeries,
@@ -405,12 +421,8 @@ impl Work {
             return Ok(());
         }
         let tilts = series.len();
-        let wide = self
-            .vacuums
-            .iter()
-            .filter(|v| !v.is_usable() || v.border_share > WIDE_BORDER_SHARE)
-            .count();
-        if tilts < 3 || wide * 10 > tilts {
+        let wide = self.wide();
+        if tilts < 3 || !self.is_whole() {
             self.notes.push(format!(
                 "Alignment: left as it is; {wide} of {tilts} images do not show the whole specimen with vacuum around \
                  it, so that its center and profile change from tilt to tilt"

@@ -13,15 +13,17 @@
 //! correction zero, and the scale of the tilt is held with it, which the data tell too weakly. R is that of the low-passed images: of the noise, a reconstruction takes up more or less as the
 //! geometry happens to interpolate it, which would hide what the correction gains.
 
+mod judge;
 mod level;
-mod pose;
+
+pub use judge::{GeometryVerdict, judge_geometry};
 
 use super::ReconstructError;
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
+use crate::numeric::poses::{COMPONENTS, Poses};
 use level::{Free, Level};
 use ndarray::Array3;
-use pose::{COMPONENTS, Poses};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use std::time::Instant;

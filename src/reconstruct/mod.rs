@@ -22,7 +22,9 @@ mod watch;
 
 pub use choose::Trial;
 pub use forecast::{Forecast, check_memory, forecast};
-pub use geometry::{GeometryParams, GeometryRefined, GeometryRound, refine_geometry};
+pub use geometry::{
+    GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry, refine_geometry,
+};
 pub use resire::Resire;
 
 pub use crate::projection::Projector;

@@ -11,7 +11,9 @@ pub mod select;
 pub mod species;
 
 pub use auto::{Suggested, TraceHints, suggest};
-pub use select::{IntensityHistogram, Split, apply_threshold, intensity_histogram, rank_of};
+pub use select::{
+    IntensityHistogram, Split, apply_threshold, intensity_histogram, rank_of, visible_species,
+};
 pub use species::{SPECIES_BOX, classify};
 
 use crate::model::{Atoms, Volume};

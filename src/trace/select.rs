@@ -23,6 +23,9 @@ const LOWEST_ATOM_CLASS: f64 = 0.2;
 /// Atoms of one element scatter less than this about their mean; noise maxima pile up at zero and scatter more.
 const ATOM_CLASS_SPREAD: f64 = 0.35;
 
+/// More brightnesses than this are not told apart.
+const MOST_SPECIES: usize = 4;
+
 /// The split of candidates into atoms and others by intensity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
@@ -106,6 +109,19 @@ pub fn split_intensities(intensities: &[f64]) -> Option<Split> {
         centers,
         noise_classes,
     })
+}
+
+/// Number of species that the atoms' intensities show as separate peaks; at least 1.
+#[must_use]
+pub fn visible_species(traced: &Traced) -> usize {
+    let intensities = traced.atoms.column("intensity").unwrap_or(&[]);
+    let mut values = intensities.to_vec();
+    let reference = reference_intensity(&mut values);
+    if reference > 0.0 {
+        separate_peaks(&values, reference).clamp(1, MOST_SPECIES)
+    } else {
+        1
+    }
 }
 
 /// Number of separate peaks in the histogram of sorted values.

@@ -1,12 +1,12 @@
 //! One resolution of the series: a short reconstruction at given corrections, and the next correction from it.
 
-use super::pose::{COMPONENTS, Poses};
 use super::{GeometryParams, ReconstructError};
 use crate::model::geometry::Matrix3;
 use crate::model::{TiltSeries, Volume, center_index};
 use crate::monitor::{Monitor, Stopped};
 use crate::numeric::fit::invert_definite;
 use crate::numeric::gaussian::gaussian_blur_image;
+use crate::numeric::poses::{COMPONENTS, Poses};
 use crate::numeric::registration::Spectrum;
 use crate::numeric::shift::move_images;
 use crate::projection::linear::LinearProjector;

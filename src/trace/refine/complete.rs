@@ -17,6 +17,8 @@ use crate::trace::evidence::{
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
+mod kinds;
+
 /// Parameters of completion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
@@ -101,6 +103,8 @@ struct Builder {
     ids: Vec<AtomId>,
     /// Where each atom started, Å.
     starts: Vec<[f64; 3]>,
+    /// Name of each species.
+    names: Vec<String>,
     next_id: u64,
     changes: Vec<Change>,
     /// Places from which an atom was removed, one entry per removal.
@@ -147,10 +151,11 @@ impl Builder {
         let kinds = self.fit.imaging.profiles.clone();
         let main = usize::from(main_species(&self.fit.problem.species));
         let before = self.ids.len();
+        let least = HALF_AN_ATOM * self.lightest_counts() / kinds[main].counts();
         for blob in blobs {
             // Often put in and taken out again: the images cannot decide, the list of doubtful places will show it.
             let undecided = self.removed_from.within(blob.position, SAME_PLACE).len() >= 3;
-            let slight = blob.occupancy < HALF_AN_ATOM;
+            let slight = blob.occupancy < least;
             if undecided || slight || !cells.within(blob.position, self.closest).is_empty() {
                 continue;
             }
@@ -204,7 +209,10 @@ impl Builder {
         strict: bool,
         monitor: &Monitor,
     ) -> Result<usize, Stopped> {
-        let evidence = self.fit.evidence(monitor)?;
+        let mut evidence = self.fit.evidence(monitor)?;
+        if self.fit.params.sort_species {
+            self.sort_species(&mut evidence);
+        }
         let positions = positions_of(&self.fit.x);
         let occupancies = against_surroundings(&evidence, &positions);
         let least_occupancy = least.unwrap_or_else(|| least_occupancy(&occupancies, strict));
@@ -265,7 +273,11 @@ impl Builder {
                 }
             });
             let clear = blobs.partition_point(|b| b.probe.z() >= least);
-            let added = self.add(&blobs[..clear]);
+            let mut added = self.add(&blobs[..clear]);
+            if params.refine.sort_species && cycle <= STRICT_CYCLES {
+                let light = self.discover(&blobs, sure);
+                added += self.add(&light);
+            }
             self.fit.run(BETWEEN_ROUNDS, monitor)?;
             let removed = self.prune(params.least_occupancy, cycle <= STRICT_CYCLES, monitor)?;
             self.fit.run(1, monitor)?;
@@ -274,7 +286,13 @@ impl Builder {
             }
         }
         self.fit.params.steps = params.refine.steps;
-        self.fit.run(params.refine.rounds, monitor)
+        self.fit.run(params.refine.rounds, monitor)?;
+        if params.refine.sort_species {
+            let mut evidence = self.fit.evidence(monitor)?;
+            self.sort_species(&mut evidence);
+            self.fit.run(1, monitor)?;
+        }
+        Ok(())
     }
 }
 
@@ -366,6 +384,7 @@ pub fn complete(
         fit,
         ids: atoms.ids.clone(),
         starts: atoms.positions.clone(),
+        names: atoms.species_names.clone(),
         next_id: atoms.next_id().0,
         changes: Vec::new(),
         removed_from: Cells::new(Vec::new(), SAME_PLACE),
@@ -378,6 +397,9 @@ pub fn complete(
         Err(Stopped::Keep) => true,
         Err(stop) => return Err(stop.into()),
     };
+    if params.refine.sort_species {
+        builder.order_species();
+    }
     let start = assemble(atoms, &builder);
     let mut refined = builder.fit.outcome(&start)?;
     refined.r1_before = r1_before;
@@ -414,7 +436,7 @@ fn assemble(atoms: &Atoms, builder: &Builder) -> Atoms {
         ids: builder.ids.clone(),
         positions: builder.starts.clone(),
         species: builder.fit.problem.species.clone(),
-        species_names: atoms.species_names.clone(),
+        species_names: builder.names.clone(),
         columns: std::collections::BTreeMap::new(),
     };
     for (name, column) in &atoms.columns {

@@ -2,12 +2,13 @@
 
 use super::imaging::{self, Freedom};
 use super::kernel::MAX_RADIUS;
+use super::poses::TiltPoses;
 use super::problem::{Block, Frame, Imaging, PER_ATOM, Problem, frames_of};
 use super::solve::{Restraint, invert, minimize};
 use super::{
     Noise, OccupancyModel, ProfileShape, RefineError, RefineParams, Refined, SpeciesProfile,
 };
-use crate::model::{Atoms, TiltSeries};
+use crate::model::{Atoms, EulerAngles, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
 use crate::trace::evidence::confidences;
 
@@ -29,6 +30,10 @@ pub(crate) struct Fit {
     pub dispersion: f64,
     pub restraint: Restraint,
     pub iterations: usize,
+    /// Shifts and angles of the tilts, when they are refined.
+    pub(super) poses: Option<TiltPoses>,
+    /// Angles of the whole series as they came.
+    angles: Vec<EulerAngles>,
     prepared: bool,
     notes: Vec<String>,
 }
@@ -206,6 +211,9 @@ impl Fit {
         let x = parameters_of(atoms, params.occupancy);
         let mut problem = Problem::new(frames, atoms.species.clone(), pixel, max_radius);
         let kinds = atoms.species_names.len().max(1);
+        let poses = params
+            .refine_geometry
+            .then(|| TiltPoses::new(series, &problem, &x));
         let imaging = imaging::start(&mut problem, kinds, &x, !params.no_tilt_scale, monitor)?;
         problem.render(&imaging, &x, monitor)?;
         Ok(Self {
@@ -217,6 +225,8 @@ impl Fit {
             dispersion: 1.0,
             restraint: Restraint::Fixed,
             iterations: 0,
+            poses,
+            angles: series.angles.clone(),
             prepared: false,
             notes: Vec::new(),
         })
@@ -315,6 +325,7 @@ impl Fit {
                 self.fit_imaging(2, monitor)?;
                 self.renew_weights();
             }
+            let turned = self.step_poses(monitor)?;
             self.descend(steps, self.restraint, monitor)?;
             if self.params.occupancy == OccupancyModel::Restrained {
                 self.estimate_restraint(monitor)?;
@@ -327,7 +338,7 @@ impl Fit {
                     crate::model::geometry::distance([a[1], a[2], a[3]], [b[1], b[2], b[3]])
                 });
             let moved = median(moved.collect());
-            if moved < self.params.tolerance {
+            if moved.max(turned * self.problem.pixel) < self.params.tolerance {
                 break;
             }
         }
@@ -473,6 +484,10 @@ impl Fit {
             profiles,
             background: self.imaging.background.clone(),
             tilt_scale: self.imaging.scale.clone(),
+            poses: self
+                .poses
+                .as_ref()
+                .map(|p| p.outcome(self.angles.len(), &self.problem, &self.angles)),
             noise: if self.counts {
                 Noise::Poisson
             } else {

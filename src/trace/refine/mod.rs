@@ -14,6 +14,7 @@ mod imaging;
 mod kernel;
 mod local;
 mod part;
+mod poses;
 pub(crate) mod problem;
 mod solve;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::monitor::{Monitor, Stopped};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
+pub use poses::RefinedPoses;
 pub use complete::{Change, ChangeKind, CompleteParams, Completed, complete};
 pub(crate) use fit::Fit;
 pub use local::{Cutout, LocalRefiner, PlaneGrid};
@@ -92,6 +94,15 @@ pub struct RefineParams {
     /// Take all tilts as equally bright
     #[arg(long)]
     pub no_tilt_scale: bool,
+    /// Refine every tilt's shift and angles against the atoms, too
+    #[arg(long = "refine-geometry")]
+    pub refine_geometry: bool,
+    /// When completing: let brightness decide the atoms' species, and look for a species lighter than the known ones
+    #[arg(long)]
+    pub sort_species: bool,
+    /// Names for such lighter species, lightest first
+    #[arg(long, value_delimiter = ',')]
+    pub lighter_species: Vec<String>,
 }
 
 impl Default for RefineParams {
@@ -105,6 +116,9 @@ impl Default for RefineParams {
             // A tenth of the best accuracy reported (3 pm): further steps cannot be seen.
             tolerance: 0.003,
             no_tilt_scale: false,
+            refine_geometry: false,
+            sort_species: false,
+            lighter_species: Vec::new(),
         }
     }
 }
@@ -146,6 +160,8 @@ pub struct Refined {
     pub background: Vec<f64>,
     /// Fitted brightness of each included tilt, mean 1.
     pub tilt_scale: Vec<f64>,
+    /// Corrected shifts and angles of the tilts, when they were refined.
+    pub poses: Option<RefinedPoses>,
     /// The noise model used (never `Auto`).
     pub noise: Noise,
     /// Residual variance: over the model for counts (1 = shot noise alone), in counts² otherwise.

@@ -100,6 +100,23 @@ impl Frame {
         at
     }
 
+    /// The model image of the atoms as this frame sees them.
+    pub(crate) fn drawn(
+        &self,
+        species: &[u16],
+        imaging: &Imaging,
+        index: usize,
+        x: &[f64],
+    ) -> Vec<f32> {
+        let mut work = Work {
+            model: vec![0.0; self.observed.len()],
+            ..Work::default()
+        };
+        place(self, &mut work, species, imaging, imaging.scale[index], x, None);
+        draw_model(self, &mut work, imaging, index);
+        work.model
+    }
+
     /// Real pixels: runs of indices into the padded image, one per row.
     pub(crate) fn runs(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
         let [[row, column], [rows, columns]] = self.window;

@@ -1,4 +1,4 @@
-//! Corrections of all tilts as one vector: what the rounds iterate on, and what of it no data can tell.
+//! Corrections of all tilts as one vector: what refinements of the geometry iterate on, and what of it no data can tell.
 
 use crate::model::geometry::{Matrix3, apply, multiply, rotation_about, transpose};
 use crate::model::{EulerAngles, TiltSeries};
@@ -6,12 +6,12 @@ use crate::numeric::fit::least_squares;
 
 /// Numbers of one tilt: a rotation vector in the detector frame (times the object's radius), the shift of the image
 /// along x and y, and the logarithm of the dose (times the radius).
-pub(super) const COMPONENTS: usize = 6;
+pub const COMPONENTS: usize = 6;
 
 /// The corrections of all tilts, in pixels of the full images: a rotation is told by what it moves at the radius of
 /// the object, so that all numbers are alike.
 #[derive(Debug, Clone)]
-pub(super) struct Poses {
+pub struct Poses {
     /// Rotations before any correction.
     start: Vec<Matrix3>,
     angles: Vec<EulerAngles>,
@@ -22,6 +22,8 @@ pub(super) struct Poses {
 }
 
 impl Poses {
+    /// No corrections yet, for all tilts of a series of an object of root mean square radius `radius_px`.
+    #[must_use]
     pub fn new(series: &TiltSeries, radius_px: f64) -> Self {
         Self {
             start: series
@@ -40,26 +42,38 @@ impl Poses {
     }
 
     /// How far to move an image along x and y, pixels.
+    #[must_use]
     pub fn shift_px(&self, tilt: usize) -> [f64; 2] {
         [self.tilt(tilt)[3], self.tilt(tilt)[4]]
     }
 
     /// Dose of a tilt relative to the mean.
+    #[must_use]
     pub fn dose(&self, tilt: usize) -> f64 {
         (self.tilt(tilt)[5] / self.radius_px).exp()
     }
 
-    /// Corrected angles.
-    pub fn angles(&self, tilt: usize) -> EulerAngles {
+    /// Corrected rotation from sample to detector.
+    #[must_use]
+    pub fn rotation(&self, tilt: usize) -> Matrix3 {
         let turn = std::array::from_fn(|axis| self.tilt(tilt)[axis] / self.radius_px);
         if turn == [0.0; 3] {
+            return self.start[tilt];
+        }
+        multiply(&rotation_about(turn), &self.start[tilt])
+    }
+
+    /// Corrected angles.
+    #[must_use]
+    pub fn angles(&self, tilt: usize) -> EulerAngles {
+        if self.tilt(tilt)[..3] == [0.0; 3] {
             return self.angles[tilt];
         }
-        let rotation = multiply(&rotation_about(turn), &self.start[tilt]);
-        EulerAngles::from_rotation(&rotation, self.angles[tilt])
+        EulerAngles::from_rotation(&self.rotation(tilt), self.angles[tilt])
     }
 
     /// Change of the Euler angles φ, θ, ψ, degrees.
+    #[must_use]
     pub fn angle_correction_deg(&self, tilt: usize) -> [f64; 3] {
         let (now, before) = (self.angles(tilt).to_deg(), self.angles[tilt].to_deg());
         std::array::from_fn(|axis| now[axis] - before[axis])
