@@ -23,7 +23,8 @@ mod watch;
 pub use choose::Trial;
 pub use forecast::{Forecast, check_memory, forecast};
 pub use geometry::{
-    GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry, refine_geometry,
+    GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry,
+    refine_geometry,
 };
 pub use resire::Resire;
 

@@ -25,10 +25,10 @@ use crate::monitor::{Monitor, Stopped};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-pub use poses::RefinedPoses;
 pub use complete::{Change, ChangeKind, CompleteParams, Completed, complete};
 pub(crate) use fit::Fit;
 pub use local::{Cutout, LocalRefiner, PlaneGrid};
+pub use poses::RefinedPoses;
 
 /// What the noise of the images is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]

@@ -117,7 +117,12 @@ impl TiltPoses {
                         drawing.drawn(species, imaging, i, x)
                     });
                     let per_px = 0.5 / DIFFERENCE_PX as f32;
-                    slopes.push(up.iter().zip(&down).map(|(u, d)| (u - d) * per_px).collect());
+                    slopes.push(
+                        up.iter()
+                            .zip(&down)
+                            .map(|(u, d)| (u - d) * per_px)
+                            .collect(),
+                    );
                 }
                 Ok(solve(frame, &work.model, &work.weights, &slopes))
             })
@@ -152,7 +157,12 @@ impl TiltPoses {
     }
 
     /// The corrections of all tilts of the series.
-    pub(crate) fn outcome(&self, series_tilts: usize, problem: &Problem, angles: &[EulerAngles]) -> RefinedPoses {
+    pub(crate) fn outcome(
+        &self,
+        series_tilts: usize,
+        problem: &Problem,
+        angles: &[EulerAngles],
+    ) -> RefinedPoses {
         let mut outcome = RefinedPoses {
             shifts_px: vec![[0.0; 2]; series_tilts],
             angle_corrections_deg: vec![[0.0; 3]; series_tilts],
@@ -192,10 +202,8 @@ fn displace(
     let c = crate::model::geometry::cross(a, b);
     let mut turn = [0.0; 3];
     turn[component] = by / radius_px;
-    let turned = crate::model::geometry::multiply(
-        &crate::model::geometry::rotation_about(turn),
-        &[a, b, c],
-    );
+    let turned =
+        crate::model::geometry::multiply(&crate::model::geometry::rotation_about(turn), &[a, b, c]);
     drawing.axes = [0, 1].map(|row: usize| turned[row].map(|v| v / pixel));
 }
 

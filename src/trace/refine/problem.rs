@@ -112,7 +112,15 @@ impl Frame {
             model: vec![0.0; self.observed.len()],
             ..Work::default()
         };
-        place(self, &mut work, species, imaging, imaging.scale[index], x, None);
+        place(
+            self,
+            &mut work,
+            species,
+            imaging,
+            imaging.scale[index],
+            x,
+            None,
+        );
         draw_model(self, &mut work, imaging, index);
         work.model
     }

@@ -29,11 +29,19 @@ const BOND_SHARE: f64 = 0.75;
 impl Builder {
     /// Counts of the lightest species that has any.
     pub(super) fn lightest_counts(&self) -> f64 {
-        self.counts().into_iter().filter(|c| *c > 0.0).fold(f64::INFINITY, f64::min)
+        self.counts()
+            .into_iter()
+            .filter(|c| *c > 0.0)
+            .fold(f64::INFINITY, f64::min)
     }
 
     fn counts(&self) -> Vec<f64> {
-        self.fit.imaging.profiles.iter().map(Profile::counts).collect()
+        self.fit
+            .imaging
+            .profiles
+            .iter()
+            .map(Profile::counts)
+            .collect()
     }
 
     /// Gives every atom the species that its brightness is nearest to, and says its evidence in that species' terms.
@@ -92,8 +100,8 @@ impl Builder {
             .collect();
         let certain = members.iter().filter(|b| b.probe.z() >= sure).count();
         let many = certain >= FEWEST && certain as f64 >= FEWEST_SHARE * self.ids.len() as f64;
-        let lighter =
-            brightness < CLEARLY_LIGHTER * self.lightest_counts() && brightness > LIGHTEST * heaviest;
+        let lighter = brightness < CLEARLY_LIGHTER * self.lightest_counts()
+            && brightness > LIGHTEST * heaviest;
         if !(many && lighter && density(threshold) < VALLEY * density(center)) {
             return Vec::new();
         }
@@ -111,8 +119,14 @@ impl Builder {
         let used = |k: &usize| self.fit.problem.species.contains(&(*k as u16));
         let mut order: Vec<usize> = (0..counts.len()).filter(used).collect();
         order.sort_by(|&a, &b| counts[a].total_cmp(&counts[b]));
-        let profiles = order.iter().map(|&k| self.fit.imaging.profiles[k]).collect();
-        let names = order.iter().filter_map(|&k| self.names.get(k).cloned()).collect();
+        let profiles = order
+            .iter()
+            .map(|&k| self.fit.imaging.profiles[k])
+            .collect();
+        let names = order
+            .iter()
+            .filter_map(|&k| self.names.get(k).cloned())
+            .collect();
         for kind in &mut self.fit.problem.species {
             let place = order.iter().position(|&k| k == usize::from(*kind));
             *kind = place.expect("every atom's species is in use") as u16;
