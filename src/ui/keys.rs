@@ -124,7 +124,9 @@ pub fn help_ui(ctx: &Context, state: &AppState, actions: &mut Actions) {
                     RichText::new(
                         "Arrows move the selected atoms with the move tool (0.1 voxel, Shift ten times), else the \
                          crosshair; in the tilt view they step the tilts. In slices: click selects, Shift adds, \
-                         drag on empty space moves the crosshair, wheel steps the plane, Ctrl+wheel zooms.",
+                         Shift+drag fences atoms in, Alt+drag fences them out, dragging the crosshair moves all views, \
+                         wheel steps the plane, Shift+wheel by a layer of atoms, Ctrl+wheel zooms. Digits give the \
+                         edits that follow a reason.",
                     )
                     .weak(),
                 );

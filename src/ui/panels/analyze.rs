@@ -155,7 +155,8 @@ fn rest_ui(ui: &mut Ui, params: &mut AnalyzeParams) -> bool {
     changed | REST.ui(ui, params)
 }
 
-fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+/// What colours the atoms in every view.
+pub(super) fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     section(ui, "Colour of the atoms");
     let shown = match &state.view.color_by {
         ColorBy::Species => "Species",

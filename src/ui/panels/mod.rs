@@ -60,6 +60,9 @@ impl Panels {
                 if matches!(stage, Stage::Reconstruct | Stage::Trace | Stage::Correct) {
                     view_settings::ui(ui, state, actions);
                 }
+                if stage == Stage::Correct && state.workspace.atoms.is_some() {
+                    analyze::colors_ui(ui, state, actions);
+                }
                 ui.add_space(8.0);
             });
     }
