@@ -8,6 +8,7 @@ use super::JobError;
 use crate::model::geometry::distance;
 use crate::model::{AtomId, Atoms, TiltSeries};
 use crate::monitor::Monitor;
+use crate::numeric::gaussian::gaussian_blur_image;
 use crate::trace::doubts::{Doubt, doubts_around};
 use crate::trace::refine::{Cutout, LocalRefiner, PlaneGrid, RefineParams};
 use ndarray::Array2;
@@ -43,6 +44,9 @@ pub const CUTOUT_HALF_WIDTH: f64 = 4.0;
 
 /// Single tilts shown of a place.
 pub const CUTOUTS: usize = 5;
+
+/// Spacing of atoms where a model has no two near each other: that of most metals, Å.
+const USUAL_SPACING: f64 = 2.8;
 
 /// More edits than this at once are no longer looked at one by one.
 const MOST_EDITS: usize = 40;
@@ -122,12 +126,18 @@ impl Examiner {
         })
     }
 
-    /// The residual in a plane, in standard deviations of the noise.
+    /// The residual in a plane above that of its surroundings, in standard deviations of its own scatter there: what a
+    /// model leaves out on purpose (light atoms, support) is broad and the same in many places; a wrong atom is neither.
     ///
     /// # Errors
     /// As [`Self::with`].
     pub fn residual(&self, subject: &Subject, grid: &PlaneGrid) -> Result<Array2<f32>, JobError> {
-        self.with(subject, |refiner| refiner.residual(grid))
+        let (z, spacing) = self.with(subject, |refiner| {
+            let spacing = refiner.spacing().unwrap_or(USUAL_SPACING);
+            (refiner.residual(grid), spacing)
+        })?;
+        let pitch = distance(grid.right, [0.0; 3]).max(1e-6);
+        Ok(above_surroundings(&z, spacing / pitch))
     }
 
     /// Refines the atoms within `radius` Å of `center` (by default one and a half spacings), but for those in `held`.
@@ -142,7 +152,7 @@ impl Examiner {
         held: &[AtomId],
     ) -> Result<RefinedPart, JobError> {
         self.with(subject, |refiner| {
-            let radius = radius.unwrap_or_else(|| 1.5 * refiner.spacing().unwrap_or(2.8));
+            let radius = radius.unwrap_or_else(|| 1.5 * refiner.spacing().unwrap_or(USUAL_SPACING));
             let indices: Vec<usize> = refiner
                 .within(center, radius)
                 .into_iter()
@@ -190,6 +200,29 @@ impl Examiner {
     }
 }
 
+/// A picture of z less its own blur, over the scatter of that; noise alone stays as it is.
+fn above_surroundings(z: &Array2<f32>, blur_px: f64) -> Array2<f32> {
+    let seen: Vec<bool> = z.iter().map(|v| *v != 0.0).collect();
+    let mut local = z - &gaussian_blur_image(z.view(), blur_px);
+    let sizes = local
+        .iter()
+        .zip(&seen)
+        .filter(|(_, seen)| **seen)
+        .map(|(v, _)| v.abs());
+    let mut sizes: Vec<f32> = sizes.collect();
+    if sizes.is_empty() {
+        return local;
+    }
+    let middle = sizes.len() / 2;
+    let (_, median, _) = sizes.select_nth_unstable_by(middle, f32::total_cmp);
+    // From the median of the sizes to a standard deviation.
+    let scale = (1.4826 * *median).max(1.0);
+    for (value, seen) in local.iter_mut().zip(seen) {
+        *value = if seen { *value / scale } else { 0.0 };
+    }
+    local
+}
+
 /// Where two models differ: places of atoms that are in one alone, and of those that moved or changed species.
 fn edited_places(then: &Atoms, now: &Atoms) -> Vec<[f64; 3]> {
     /// An atom that moved by less is the same to every image, Å.
@@ -211,4 +244,55 @@ fn edited_places(then: &Atoms, now: &Atoms) -> Vec<[f64; 3]> {
     gone.sort_unstable();
     places.extend(gone.into_iter().map(|i| then.positions[i]));
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spot_stands_out_of_a_broad_hill_and_noise_keeps_its_size() {
+        // A fixed pattern of noise of variance 1, by the sum of twelve uniform numbers.
+        let mut state = 7u64;
+        let mut uniform = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let noise = Array2::from_shape_fn((96, 96), |_| {
+            (0..12).map(|_| uniform()).sum::<f64>() as f32 - 6.0
+        });
+        let quiet = above_surroundings(&noise, 8.0);
+        let variance = quiet.iter().map(|v| v * v).sum::<f32>() / quiet.len() as f32;
+        assert!((0.8..1.1).contains(&variance), "{variance}");
+        let hill = Array2::from_shape_fn((96, 96), |(x, y)| {
+            let squared = (x as f32 - 48.0).powi(2) + (y as f32 - 48.0).powi(2);
+            20.0 * (-squared / 1800.0).exp() + if squared < 2.0 { 9.0 } else { 0.0 }
+        });
+        let seen = above_surroundings(&(&noise + &hill), 8.0);
+        assert!(seen[[48, 48]] > 5.0, "{}", seen[[48, 48]]);
+        assert!(seen[[60, 60]].abs() < 5.0 && seen[[20, 70]].abs() < 5.0);
+    }
+
+    #[test]
+    fn models_differ_where_atoms_came_went_or_moved() {
+        let then = Atoms::from_positions(vec![[0.0; 3], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]], "Zr");
+        let mut now = then.select(&[0, 2]);
+        now.positions[1][1] = 0.5;
+        now.ids.push(AtomId(9));
+        now.positions.push([9.0, 0.0, 0.0]);
+        now.species.push(0);
+        let places = edited_places(&then, &now);
+        assert_eq!(places.len(), 4);
+        for place in [
+            [3.0, 0.0, 0.0],
+            [6.0, 0.0, 0.0],
+            [6.0, 0.5, 0.0],
+            [9.0, 0.0, 0.0],
+        ] {
+            assert!(places.contains(&place), "{place:?}");
+        }
+        assert!(edited_places(&then, &then).is_empty());
+    }
 }

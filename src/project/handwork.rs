@@ -26,13 +26,22 @@ pub struct EditCounts {
     /// Traced atoms that someone made two of.
     #[serde(default)]
     pub split: usize,
+    /// Traced atoms that someone had refined against the tilts and did not move otherwise.
+    #[serde(default)]
+    pub refined: usize,
 }
 
 impl EditCounts {
     /// Atoms touched by hand.
     #[must_use]
     pub fn total(self) -> usize {
-        self.added + self.removed + self.moved + self.relabelled + self.merged + self.split
+        self.added
+            + self.removed
+            + self.moved
+            + self.relabelled
+            + self.merged
+            + self.split
+            + self.refined
     }
 
     fn of(&mut self, what: Handwork) -> &mut usize {
@@ -43,6 +52,7 @@ impl EditCounts {
             Handwork::Relabelled => &mut self.relabelled,
             Handwork::Merged => &mut self.merged,
             Handwork::Split => &mut self.split,
+            Handwork::Refined => &mut self.refined,
         }
     }
 
@@ -57,6 +67,7 @@ impl EditCounts {
             (self.relabelled, "relabelled"),
             (self.merged, "merged"),
             (self.split, "split"),
+            (self.refined, "refined"),
         ]
         .iter()
         .filter(|(n, _)| *n > 0)
@@ -98,7 +109,22 @@ impl Edits {
     #[must_use]
     pub fn touched(&self) -> BTreeMap<AtomId, Touched> {
         let mut touched = self.net();
-        for entry in self.standing() {
+        let standing = self.standing();
+        // Who moved each atom: only refinement, or also a hand.
+        let mut by_hand: BTreeMap<AtomId, bool> = BTreeMap::new();
+        for entry in &standing {
+            for change in &entry.changes {
+                if let Change::Move { id, .. } = change {
+                    *by_hand.entry(*id).or_insert(false) |= entry.kind != EditKind::Refine;
+                }
+            }
+        }
+        for (id, found) in &mut touched {
+            if found.what == Handwork::Moved && by_hand.get(id) == Some(&false) {
+                found.what = Handwork::Refined;
+            }
+        }
+        for entry in standing {
             let kind = match entry.kind {
                 EditKind::Merge => Handwork::Merged,
                 EditKind::Split => Handwork::Split,
@@ -132,8 +158,15 @@ impl Edits {
         for change in self.history().flat_map(|entry| &entry.changes) {
             match change {
                 Change::Add(atom) => {
-                    if removed.remove(&atom.id).is_none() {
-                        added.insert(atom.id, atom.position);
+                    match removed.remove(&atom.id) {
+                        None => {
+                            added.insert(atom.id, atom.position);
+                        }
+                        // Brought back, though not to the very place.
+                        Some(was) if was != atom.position => {
+                            places.entry(atom.id).or_insert((was, was)).1 = atom.position;
+                        }
+                        Some(_) => {}
                     }
                 }
                 Change::Remove(atom) => {
@@ -224,6 +257,8 @@ pub enum Handwork {
     Merged,
     /// It came out of another atom.
     Split,
+    /// It was refined against the tilts at someone's word, and not moved otherwise.
+    Refined,
 }
 
 impl Handwork {
@@ -237,6 +272,7 @@ impl Handwork {
             Self::Relabelled => "relabelled",
             Self::Merged => "merged",
             Self::Split => "split",
+            Self::Refined => "refined",
         }
     }
 }

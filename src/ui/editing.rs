@@ -371,11 +371,23 @@ pub fn add_at(state: &mut AppState, place: [f64; 3]) -> Edited {
         .ok()
         .filter(|found| distance(found.position, place) < SAME_MAXIMUM);
     let species = atoms.as_deref().map_or(0, main_species);
-    let atom = AtomSnapshot {
-        id: fresh_id(state),
-        position: place,
-        species,
-        columns: found.as_ref().map(columns_of).unwrap_or_default(),
+    let gone = marks::tombstone_near(state, place, ONE_ATOM);
+    let (kind, label) = match gone {
+        Some(_) => (EditKind::Restore, "Bring atom back"),
+        None => (EditKind::Add, "Add atom"),
+    };
+    // Who was removed here and is asked for again is the same atom.
+    let atom = match gone {
+        Some(gone) => AtomSnapshot {
+            position: place,
+            ..gone
+        },
+        None => AtomSnapshot {
+            id: fresh_id(state),
+            position: place,
+            species,
+            columns: found.as_ref().map(columns_of).unwrap_or_default(),
+        },
     };
     let id = atom.id;
     let volume = state.workspace.volume.as_ref();
@@ -388,7 +400,7 @@ pub fn add_at(state: &mut AppState, place: [f64; 3]) -> Edited {
         nearest: nearest.map(|(_, apart)| apart),
     };
     let changes = vec![Change::Add(atom)];
-    let entry = commit(state, changes, EditKind::Add, "Add atom", Some(evidence))?;
+    let entry = commit(state, changes, kind, label, Some(evidence))?;
     state.view.selection = [id].into();
     Ok(entry)
 }

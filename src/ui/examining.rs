@@ -30,8 +30,8 @@ struct Around {
     then: Arc<Atoms>,
 }
 
-/// The list and the model it is about; nothing when there were too many edits to follow.
-type Followed = Result<Option<(Vec<Doubt>, Arc<Atoms>)>, JobError>;
+/// The list it was made from, the list now and the model it is about; nothing when there were too many edits to follow.
+type Followed = Result<Option<(Arc<Vec<Doubt>>, Vec<Doubt>, Arc<Atoms>)>, JobError>;
 
 struct Sphere {
     examiner: Arc<Examiner>,
@@ -91,7 +91,7 @@ impl Examining {
                     &asked.doubts,
                     &asked.then,
                 )?;
-                Ok(list.map(|list| (list, asked.subject.atoms)))
+                Ok(list.map(|list| (asked.doubts, list, asked.subject.atoms)))
             }),
             around_asked: 0,
             sphere: Latest::new("refine-sphere", wake(), |asked: Sphere| {
@@ -114,12 +114,14 @@ impl Examining {
             state.looked = Some(looked);
         }
         match self.around.poll() {
-            Some(Ok(Some((doubts, atoms)))) if state.evidence.is_some() => {
-                state.evidence = Some(Evidence {
-                    doubts: Arc::new(doubts),
-                    atoms,
-                });
-                state.revision += 1;
+            Some(Ok(Some((before, doubts, atoms)))) => {
+                // The tilts may have been asked anew meanwhile.
+                let evidence = state.evidence.as_ref();
+                if evidence.is_some_and(|evidence| Arc::ptr_eq(&evidence.doubts, &before)) {
+                    let doubts = Arc::new(doubts);
+                    state.evidence = Some(Evidence { doubts, atoms });
+                    state.revision += 1;
+                }
             }
             Some(Err(error)) => state.toast(Severity::Warning, error.to_string()),
             _ => {}
@@ -235,9 +237,10 @@ fn place_to_look_at(state: &AppState) -> Option<([f64; 3], Option<AtomId>)> {
         return Some((ghost.candidate.position, None));
     }
     let mut selected = state.view.selection.iter();
-    let (Some(&id), None) = (selected.next(), selected.next()) else {
-        return None;
-    };
-    let atoms = state.workspace.atoms.as_ref()?;
-    Some((atoms.positions[atoms.index_of(id)?], Some(id)))
+    if let (Some(&id), None) = (selected.next(), selected.next()) {
+        let atoms = state.workspace.atoms.as_ref()?;
+        return Some((atoms.positions[atoms.index_of(id)?], Some(id)));
+    }
+    let place = queue::current(state)?;
+    Some((place.position, place.atoms.first().copied()))
 }

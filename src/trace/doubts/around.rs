@@ -55,6 +55,8 @@ pub fn doubts_around(
         newly_missing(refiner, center, &atoms, spacing, &mut list, monitor)?;
     }
     newly_false(refiner, &atoms, &mut list);
+    let least = log_odds(DoubtParams::default().least_probability);
+    list.retain(|doubt| doubt.log_odds >= least);
     list.sort_by(|a, b| b.log_odds.total_cmp(&a.log_odds));
     Ok(list)
 }
@@ -150,8 +152,7 @@ fn asked_again(
     doubt.log_odds += ratio - was;
     doubt.images = Some(now);
     doubt.reason = in_place_of_images(&doubt.reason, &words);
-    let least = log_odds(DoubtParams::default().least_probability);
-    Ok((doubt.log_odds >= least).then_some(doubt))
+    Ok(Some(doubt))
 }
 
 /// The part of the odds that was the images' word.

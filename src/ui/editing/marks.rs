@@ -3,7 +3,7 @@
 use super::{EDITED, Edited, commit, counted, model, selected};
 use crate::model::geometry::distance;
 use crate::model::{AtomId, Atoms};
-use crate::project::{Change, EditKind, Mark, Stage};
+use crate::project::{AtomSnapshot, Change, EditKind, Mark, Stage};
 use crate::ui::state::AppState;
 use std::sync::Arc;
 
@@ -40,19 +40,28 @@ pub fn mark_selected(state: &mut AppState, mark: Mark) -> Edited {
 /// When no atom was removed within 2 Å of it.
 pub fn restore_near(state: &mut AppState, place: [f64; 3]) -> Edited {
     const REACH: f64 = 2.0;
-    let tombstones = state.workspace.edits.tombstones();
-    let nearest = tombstones
-        .into_iter()
-        .map(|atom| (distance(atom.position, place), atom))
-        .filter(|(apart, _)| *apart < REACH)
-        .min_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, atom)| atom.clone());
-    let atom = nearest.ok_or_else(|| format!("no atom was removed within {REACH} Å of here"))?;
+    let atom = tombstone_near(state, place, REACH)
+        .ok_or_else(|| format!("no atom was removed within {REACH} Å of here"))?;
     let id = atom.id;
     let changes = vec![Change::Add(atom)];
     let entry = commit(state, changes, EditKind::Restore, "Bring atom back", None)?;
     state.view.selection = [id].into();
     Ok(entry)
+}
+
+/// The removed atom nearest to a place, within `reach` Å.
+pub(super) fn tombstone_near(
+    state: &AppState,
+    place: [f64; 3],
+    reach: f64,
+) -> Option<AtomSnapshot> {
+    let tombstones = state.workspace.edits.tombstones();
+    tombstones
+        .into_iter()
+        .map(|atom| (distance(atom.position, place), atom))
+        .filter(|(apart, _)| *apart < reach)
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, atom)| atom.clone())
 }
 
 /// Names the model as it is.

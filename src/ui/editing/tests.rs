@@ -157,6 +157,7 @@ fn what_refinement_found_is_one_step_and_nothing_when_the_atoms_changed() {
     let atoms = state.workspace.atoms.as_ref().unwrap();
     assert_eq!(atoms.column("confidence").unwrap(), [0.9, 0.8]);
     assert_eq!(atoms.positions[0][1], 0.2);
+    assert_eq!(state.workspace.edits.counts().refined, 1);
     assert!(
         take_refined(&mut state, &part)
             .unwrap_err()
@@ -186,4 +187,23 @@ fn edits_without_what_they_need_say_so() {
     assert!(merge_selected(&mut state).unwrap_err().contains("selected"));
     select(&mut state, &[0]);
     assert!(merge_selected(&mut state).unwrap_err().contains("two"));
+}
+
+#[test]
+fn an_atom_asked_for_where_one_was_removed_is_that_atom() {
+    let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0]]);
+    select(&mut state, &[1]);
+    remove_selected(&mut state).unwrap();
+    add_at(&mut state, [3.2, 0.0, 0.0]).unwrap();
+    let atoms = state.workspace.atoms.as_ref().unwrap();
+    assert_eq!(atoms.ids, [AtomId(0), AtomId(1)]);
+    let counts = state.workspace.edits.counts();
+    assert_eq!((counts.moved, counts.total()), (1, 1));
+    assert!(
+        add_at(&mut state, [3.1, 0.0, 0.0])
+            .unwrap_err()
+            .contains("already")
+    );
+    add_at(&mut state, [9.0, 0.0, 0.0]).unwrap();
+    assert_eq!(state.workspace.edits.counts().added, 1);
 }

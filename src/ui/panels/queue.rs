@@ -122,9 +122,10 @@ impl QueuePanel {
                     format!("{}°", super::signed(theta, 0))
                 }
             };
+            let digits = usize::from(cutout.expected < 10.0);
             let seen = format!(
-                "{} of {:.1}",
-                super::signed(cutout.seen, 1),
+                "{}/{:.digits$}",
+                super::signed(cutout.seen, digits),
                 cutout.expected
             );
             let strong = ui.visuals().text_color();
@@ -161,7 +162,7 @@ impl QueuePanel {
                 let away = std::array::from_fn(|a| position[a] - looked.place[a]);
                 let [right, up, _] = apply(&rotation, away);
                 let at = middle + vec2((right * scale) as f32, (-up * scale) as f32);
-                let color = theme::ACCENT.gamma_multiply(0.7);
+                let color = theme::ACCENT.gamma_multiply(0.5);
                 painter.circle_stroke(at, radius, Stroke::new(1.0, color));
             }
         }

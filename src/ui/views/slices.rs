@@ -273,7 +273,7 @@ impl SliceView {
         let text = match &self.overlay.answer {
             _ if self.overlay.is_waiting() => "residual: computing…".to_owned(),
             Some(Some(why)) => format!("no residual: {why}"),
-            _ => "residual: warm asks for an atom, cold denies one (2 to 6 σ)".to_owned(),
+            _ => "residual: warm asks for an atom, cold denies one (2 to 6 local σ)".to_owned(),
         };
         let at = viewport.rect.left_top() + vec2(8.0, 8.0);
         canvas::label(ui, viewport.rect, at, Align2::LEFT_TOP, &text);
