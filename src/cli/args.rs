@@ -3,7 +3,7 @@
 
 use crate::analyze::AnalyzeParams;
 use crate::jobs::input::{AtomsInput, SeriesInput};
-use crate::reconstruct::ReconstructParams;
+use crate::reconstruct::{Projector, ReconstructParams};
 use crate::trace::TraceParams;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -55,6 +55,8 @@ pub enum Command {
     Preprocess(Preprocess),
     /// RESIRE: tilt series → volume
     Reconstruct(Reconstruct),
+    /// Slabs of a reconstruction (`reconstruct --slab`) → the whole volume
+    Merge(Merge),
     /// Shifts and angles of the tilts, refined against short reconstructions
     RefineGeometry(RefineGeometry),
     /// Projections of a volume
@@ -168,6 +170,40 @@ pub struct RefineGeometry {
     pub output: PathBuf,
 }
 
+/// Which projector.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Method {
+    /// How projections are computed
+    #[arg(long, value_enum, default_value_t = ReconstructParams::default().projector)]
+    pub projector: Projector,
+    /// How much finer than its own the Fourier projector's grid of a volume's transform is (1.25 to 4)
+    #[arg(long, default_value_t = ReconstructParams::default().oversampling)]
+    pub oversampling: f64,
+}
+
+impl Method {
+    /// As the parameters of a reconstruction say it.
+    #[must_use]
+    pub fn params(self) -> ReconstructParams {
+        ReconstructParams {
+            projector: self.projector,
+            oversampling: self.oversampling,
+            ..Default::default()
+        }
+    }
+}
+
+/// `aetlas merge`.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The slabs' volumes as `reconstruct --slab` wrote them, each with its `.slab.json` beside it, in any order
+    #[arg(required = true, value_name = "SLAB")]
+    pub slabs: Vec<PathBuf>,
+    /// Volume to write (.mrc, .npy, .mat)
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
 /// `aetlas project`.
 #[derive(Debug, Args)]
 pub struct Project {
@@ -180,6 +216,9 @@ pub struct Project {
     /// Pixel size, Å, when the volume's file does not say it
     #[arg(long)]
     pub pixel_size: Option<f64>,
+    /// Which projector
+    #[command(flatten)]
+    pub method: Method,
     /// Stack to write (.mrc, .npy)
     #[arg(short, long)]
     pub output: PathBuf,
@@ -351,4 +390,7 @@ pub struct Bench {
     /// cpu or gpu
     #[arg(long, value_enum, default_value_t = crate::reconstruct::Engine::Auto)]
     pub engine: crate::reconstruct::Engine,
+    /// Which projector
+    #[command(flatten)]
+    pub method: Method,
 }

@@ -152,6 +152,7 @@ fn dispatch(runner: &Runner, command: Command) -> anyhow::Result<End> {
         Command::Info { file } => commands::info(runner, &file),
         Command::Preprocess(args) => commands::preprocess(runner, args),
         Command::Reconstruct(args) => commands::reconstruct(runner, args),
+        Command::Merge(args) => commands::merge(runner, &args),
         Command::RefineGeometry(args) => commands::refine_geometry(runner, args),
         Command::Project(args) => commands::project(runner, &args),
         Command::Trace(args) => commands::trace(runner, args),

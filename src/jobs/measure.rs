@@ -7,8 +7,10 @@ use crate::analyze::compare::Comparison;
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
 use crate::monitor::Monitor;
 use crate::project::{Stage, StageStatus, Workspace, pipeline};
+use crate::projection::Method;
 use crate::projection::bench::{Bench, angles};
 use crate::projection::gpu::{self, CopyLimit, GpuError, Which};
+use crate::projection::fourier::OVERSAMPLING;
 use crate::reconstruct::Engine;
 use crate::simulate::{AcquisitionParams, CompareParams, Compared};
 use crate::trace::TraceParams;
@@ -21,15 +23,17 @@ use std::sync::Arc;
 /// Projects a volume; the images are as wide as the volume.
 ///
 /// # Errors
-/// A stop.
+/// An oversampling out of its range; a stop.
 pub fn project(
     volume: &Volume,
     angles: &[EulerAngles],
+    method: Method,
     monitor: &Monitor,
 ) -> Result<TiltSeries, JobError> {
+    check_method(method)?;
     monitor.phase("Project");
     let [x, y, _] = volume.size();
-    let images = crate::projection::forward(volume, angles, [x, y], monitor)?;
+    let images = crate::projection::forward_by(method, volume, angles, [x, y], monitor)?;
     let mut series = TiltSeries::new(
         "projection",
         images,
@@ -38,6 +42,16 @@ pub fn project(
     );
     series.included = vec![true; angles.len()];
     Ok(series)
+}
+
+fn check_method(method: Method) -> Result<(), JobError> {
+    if OVERSAMPLING.contains(&method.oversampling) {
+        return Ok(());
+    }
+    Err(JobError::Failed(format!(
+        "--oversampling {}: expected a grid 1.25 to 4 times as fine",
+        method.oversampling
+    )))
 }
 
 /// Processor time of this thread, seconds; `None` where the system does not tell.
@@ -321,6 +335,8 @@ pub struct BenchRequest {
     pub general: bool,
     /// Where.
     pub engine: Engine,
+    /// Which projector.
+    pub method: Method,
     /// Atoms of a made-up model.
     pub atoms: usize,
     /// The model that is analysed instead.
@@ -390,7 +406,9 @@ fn bench_reconstruct(
             Err(error) => monitor.note(&format!("measured on the CPU: {error}")),
         }
     }
+    check_method(request.method)?;
     let bench = crate::projection::bench::bench(
+        request.method,
         size,
         request.tilts,
         request.iterations,

@@ -17,6 +17,7 @@ pub mod measure;
 mod memory;
 pub mod open;
 pub mod picture;
+pub mod slabs;
 pub mod worker;
 
 pub use accept::accept;

@@ -58,6 +58,13 @@ impl LinearProjector {
         }
     }
 
+    /// Multiply-adds that a projection and its transpose cannot do without: one per voxel and tilt each.
+    #[must_use]
+    pub fn multiply_adds(&self) -> f64 {
+        let [nx, ny, nz] = self.layout.volume_size;
+        2.0 * (nx * ny * nz) as f64 * self.layout.tilts as f64
+    }
+
     /// Number of tilts.
     #[must_use]
     pub fn tilts(&self) -> usize {

@@ -77,6 +77,12 @@ impl Operator {
         }
     }
 
+    /// Multiply-adds that a projection and its transpose cannot do without.
+    #[must_use]
+    pub fn multiply_adds(&self) -> f64 {
+        either!(self, p => p.multiply_adds())
+    }
+
     /// Number of tilts.
     #[must_use]
     pub fn tilts(&self) -> usize {
@@ -222,4 +228,58 @@ pub fn forward_by(
     let mut images = operator.new_images();
     operator.forward(&operator.load_volume(&volume.data), &mut images, monitor)?;
     Ok(operator.store_images(&images))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The step of the iterations is one over the largest value of `ΠᵀΠ 1`: for weights that are nowhere negative that
+    /// bounds the largest eigenvalue of `ΠᵀΠ`; a Fourier slice has negative ones, so it is measured.
+    #[test]
+    fn the_largest_curvature_bounds_every_projector() {
+        let silent = Monitor::silent();
+        for (volume, image) in [
+            ([24, 20, 24], [24, 20]),
+            ([40, 11, 30], [17, 13]),
+            ([15, 16, 31], [33, 16]),
+        ] {
+            for off in [0.0, 0.4, 12.0] {
+                let angles: Vec<_> = (0..9)
+                    .map(|tilt| EulerAngles::from_deg(off, -64.0 + 16.0 * f64::from(tilt), -off))
+                    .collect();
+                for projector in [Projector::Linear, Projector::Fourier] {
+                    let method = Method {
+                        projector,
+                        ..Method::LINEAR
+                    };
+                    let operator = Operator::new(method, volume, image, &angles);
+                    let mut images = operator.new_images();
+                    let mut point = operator.ones();
+                    let mut bound = 0.0f32;
+                    let mut eigenvalue = 0.0;
+                    // The power method.
+                    for pass in 0..30 {
+                        let length = |v: &WorkVolume| -> f64 {
+                            let squares = v.values().iter().map(|v| f64::from(*v).powi(2));
+                            squares.sum::<f64>().sqrt()
+                        };
+                        let before = length(&point);
+                        operator.forward(&point, &mut images, &silent).unwrap();
+                        operator.adjoint(&images, &mut point, &silent).unwrap();
+                        if pass == 0 {
+                            bound = point.values().iter().copied().fold(0.0, f32::max);
+                        }
+                        eigenvalue = length(&point) / before;
+                        let scale = (1.0 / length(&point)) as f32;
+                        point.values_mut().iter_mut().for_each(|v| *v *= scale);
+                    }
+                    assert!(
+                        eigenvalue < f64::from(bound) && eigenvalue > 0.3 * f64::from(bound),
+                        "{projector:?} {volume:?} {off}°: {eigenvalue} {bound}"
+                    );
+                }
+            }
+        }
+    }
 }

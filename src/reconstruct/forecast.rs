@@ -1,8 +1,9 @@
 //! What a reconstruction will take of host and device memory, said before it starts.
 
 use super::on_gpu::{adapter_wanted, fits_on_device};
-use super::{ReconstructError, ReconstructParams, Regularization, volume_size};
+use super::{Projector, ReconstructError, ReconstructParams, Regularization, volume_size};
 use crate::model::{EulerAngles, TiltSeries};
+use crate::projection::fourier;
 use crate::projection::gpu::device_memory;
 use std::fmt;
 
@@ -35,13 +36,24 @@ impl fmt::Display for Forecast {
 
 /// What the iterations will take. On the CPU: the volume, its copies for start and result, with momentum the point
 /// ahead and the gradient, with a kernel the smoothed volume, with half sets that of the other half and the finished
-/// one; measured images, residuals, and the images that take part. Beside a device: a kept volume
-/// and the result, and the images twice.
+/// one; measured images, residuals, and the images that take part; what the Fourier projector needs. Beside a device:
+/// a kept volume and the result, and the images twice.
 #[must_use]
 pub fn forecast(series: &TiltSeries, params: &ReconstructParams) -> Forecast {
-    let size = volume_size(series, params);
+    let mut size = volume_size(series, params);
+    let [px, mut py] = series.image_size();
+    if let Some(slab) = params.slab {
+        size[1] = slab.range(size[1]).len();
+        py = size[1];
+    }
+    let besides = match params.projector {
+        Projector::Linear => 0,
+        Projector::Fourier => {
+            fourier::memory_besides(size, [px, py], &series.angles, params.oversampling)
+        }
+    };
     let voxels = size.iter().map(|&n| n as u64).product::<u64>();
-    let pixels = series.images.len() as u64;
+    let pixels = (series.len() * px * py) as u64;
     let volumes = 3
         + 2 * u64::from(params.accelerated)
         + u64::from(params.regularization == Regularization::Kernel)
@@ -54,7 +66,7 @@ pub fn forecast(series: &TiltSeries, params: &ReconstructParams) -> Forecast {
         device_memory(size, image, &angles, params.accelerated, smoothed)
     });
     Forecast {
-        host_bytes: 4 * (volumes * voxels + 3 * pixels),
+        host_bytes: 4 * (volumes * voxels + 3 * pixels) + besides,
         device_bytes: device,
         beside_device_bytes: 4 * (2 * voxels + 2 * pixels),
     }

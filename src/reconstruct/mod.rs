@@ -18,6 +18,7 @@ mod on_cpu;
 mod on_gpu;
 mod problem;
 pub mod resire;
+pub mod slab;
 mod watch;
 
 pub use choose::Trial;
@@ -27,6 +28,7 @@ pub use geometry::{
     refine_geometry,
 };
 pub use resire::Resire;
+pub use slab::Slab;
 
 pub use crate::projection::Projector;
 
@@ -104,6 +106,10 @@ pub struct ReconstructParams {
     /// Voxels on x, y, z; wider than the image for extended objects [default: image x, image y, image x]
     #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]
     pub volume_size: Option<Vec<usize>>,
+    /// Only the I-th of N ranges of y-slices, for a series with one tilt axis; `aetlas merge` joins the slabs
+    #[arg(long, value_name = "I/N")]
+    #[serde(skip)]
+    pub slab: Option<Slab>,
     /// Standard deviation (Å) of a 3D Gaussian applied to the finished volume; 0 leaves it as it is
     #[arg(long, default_value_t = Self::default().smoothing)]
     pub smoothing: f64,
@@ -144,6 +150,7 @@ impl Default for ReconstructParams {
             leave_out: None,
             engine: Engine::Auto,
             volume_size: None,
+            slab: None,
             smoothing: 0.0,
             regularization: Regularization::None,
             kernel_width: None,
@@ -348,6 +355,7 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         "at least one voxel on each axis",
         format!("{size:?}"),
     )?;
+    slab::check(series, params)?;
     Ok(pixel_size)
 }
 
@@ -382,6 +390,9 @@ pub fn reconstruct(
     while resire.number() < params.iterations {
         match resire.step(monitor) {
             Ok(iteration) => {
+                if let (Some(slab), Some(before)) = (params.slab, iterations.last()) {
+                    slab::check_fall(slab, before, &iteration)?;
+                }
                 observe(&iteration, &|| resire.volume());
                 // A lost device takes its last iterations with it.
                 iterations.truncate(iteration.number - 1);

@@ -2,7 +2,7 @@
 
 use super::on_gpu::place;
 use super::problem::{Failure, Problem};
-use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed, Regularization};
+use super::{Iteration, ReconstructError, ReconstructParams, Reconstructed, Regularization, slab};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
 use crate::projection::gpu::GpuError;
@@ -68,10 +68,15 @@ impl Resire {
                 found: "none".to_owned(),
             });
         }
+        let (used, part) = slab::cut(used, params);
+        let size = super::volume_size(&used, &part);
+        let cut = |volume: &Volume| params.slab.map(|slab| slab::cut_volume(volume, slab));
+        let (start_cut, support_cut) = (start.and_then(cut), support.and_then(cut));
+        let (start, support) = (start_cut.as_ref().or(start), support_cut.as_ref().or(support));
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();
-        let (problem, no_device) = place(&used, params, &fitted, start, support);
+        let (problem, no_device) = place(&used, &part, &fitted, start, support);
         let mut this = Self {
             problem,
             no_device,
@@ -103,7 +108,8 @@ impl Resire {
     ) -> Result<(), ReconstructError> {
         let used = series.only_included();
         super::check(&used, &self.params)?;
-        let size = super::volume_size(&used, &self.params);
+        let (used, part) = slab::cut(used, &self.params);
+        let size = super::volume_size(&used, &part);
         if used.len() != self.fitted.len() || size != self.size {
             let [nx, ny, nz] = self.size;
             return Err(ReconstructError::BadInput {

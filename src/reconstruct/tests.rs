@@ -72,10 +72,16 @@ fn distance(a: &Volume, b: &Volume) -> f64 {
 fn the_objective_falls_and_the_truth_comes_nearer_for_any_tilt_axis() {
     for off in [0.0, 0.3, 5.0] {
         let (series, truth) = series(off);
-        for accelerated in [false, true] {
+        for (accelerated, projector) in [
+            (false, Projector::Linear),
+            (true, Projector::Linear),
+            (false, Projector::Fourier),
+            (true, Projector::Fourier),
+        ] {
             let params = ReconstructParams {
                 iterations: 30,
                 accelerated,
+                projector,
                 ..Default::default()
             };
             let outcome = run(&series, &params, None);
@@ -649,4 +655,58 @@ fn masked_pixels_take_no_part() {
         let apart = [outcome, run(&gaps, &params, None)].map(|o| distance(&o.volume, &truth));
         assert!(apart[0] < 0.05 && apart[0] < 0.5 * apart[1], "{apart:?}");
     }
+}
+
+#[test]
+fn slabs_are_refused_where_slices_depend_on_one_another() {
+    let slab = Some(Slab {
+        number: 2,
+        count: 4,
+    });
+    let refused = |off: f64, params: ReconstructParams, why: &str| {
+        let (series, _) = series(off);
+        let silent = Monitor::silent();
+        let params = ReconstructParams { slab, ..params };
+        let text = match reconstruct(&series, &params, None, None, &silent, &mut |_, _| {}) {
+            Ok(_) => panic!("not refused: {why}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(text.contains(why) && text.starts_with("slab is 2/4"), "{text}");
+    };
+    let plain = ReconstructParams {
+        iterations: 2,
+        ..Default::default()
+    };
+    refused(0.3, plain.clone(), "φ = 0.3°");
+    let accelerated = ReconstructParams {
+        accelerated: true,
+        ..plain.clone()
+    };
+    refused(0.0, accelerated, "momentum");
+    let smoothed = ReconstructParams {
+        smoothing: 0.5,
+        ..plain.clone()
+    };
+    refused(0.0, smoothed, "smoothing");
+    let stopped = ReconstructParams {
+        auto_stop: true,
+        ..plain.clone()
+    };
+    refused(0.0, stopped, "automatic stop");
+    let blurred = ReconstructParams {
+        regularization: Regularization::Kernel,
+        kernel_width: Some(0.5),
+        ..plain.clone()
+    };
+    refused(0.0, blurred, "mixes y-slices");
+    let halves = ReconstructParams {
+        half_sets: true,
+        ..plain.clone()
+    };
+    refused(0.0, halves, "half sets");
+    let long = ReconstructParams {
+        volume_size: Some(vec![30, 80, 30]),
+        ..plain.clone()
+    };
+    refused(0.0, long, "80 voxels along y");
 }

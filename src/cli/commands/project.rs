@@ -142,6 +142,7 @@ pub fn bench(runner: &Runner, args: &Bench) -> anyhow::Result<End> {
         }),
         general: args.general,
         engine: args.engine,
+        method: args.method.params().method(),
     };
     let (json, lines) = if args.name == "frame" {
         let watched = crate::ui::bench::FrameRequest {

@@ -1,10 +1,10 @@
 //! Commands that end in a stack or a volume.
 
 use super::{pick, say};
-use crate::cli::args::{Preprocess, Project, Reconstruct, RefineGeometry};
+use crate::cli::args::{Merge, Preprocess, Project, Reconstruct, RefineGeometry};
 use crate::cli::{End, Runner, refuse_to_overwrite};
 use crate::figures::quality;
-use crate::jobs::{Job, JobOutput, export, geometry, input, measure};
+use crate::jobs::{Job, JobOutput, export, geometry, input, measure, slabs};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -53,11 +53,17 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
             .transpose()
     };
     let (start, support) = (load(&args.start)?, load(&args.support)?);
+    let slab = args.params.slab;
+    if slab.is_some() {
+        refuse_to_overwrite(&slabs::note_path(&args.output), runner.common.force)?;
+    }
+    let (series, params) = (Arc::new(series), args.params);
+    let (start, support) = (start.map(Arc::new), support.map(Arc::new));
     let job = Job::Reconstruct {
-        start: start.map(Arc::new),
-        support: support.map(Arc::new),
-        series: Arc::new(series),
-        params: args.params,
+        start: start.clone(),
+        support: support.clone(),
+        series: Arc::clone(&series),
+        params: params.clone(),
     };
     let ran = runner.run(job)?;
     let outcome = pick(&ran.outputs, |output| match output {
@@ -65,6 +71,15 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
         _ => None,
     })?;
     export::write_volume(&outcome.volume, &args.output, runner.common.force)?;
+    if let Some(slab) = slab {
+        let made = slabs::Made {
+            series: &series,
+            params: &params,
+            volumes: [start.as_deref(), support.as_deref()],
+            outcome: &outcome,
+        };
+        slabs::write_note(slab, &made, &args.output, runner.common.force)?;
+    }
     let size = outcome.volume.size();
     let result = json!({
         "iterations": outcome.iterations.len(),
@@ -102,6 +117,27 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
     Ok(ran.end)
 }
 
+pub fn merge(runner: &Runner, args: &Merge) -> anyhow::Result<End> {
+    refuse_to_overwrite(&args.output, runner.common.force)?;
+    let merged = slabs::merge(&args.slabs)?;
+    say(runner, &merged.notes);
+    export::write_volume(&merged.volume, &args.output, runner.common.force)?;
+    let size = merged.volume.size();
+    let line = format!(
+        "{} slabs to {} × {} × {} voxels → {}",
+        args.slabs.len(),
+        size[0],
+        size[1],
+        size[2],
+        args.output.display()
+    );
+    runner.print(
+        &json!({ "slabs": args.slabs.len(), "volume": size }),
+        &[line],
+    );
+    Ok(End::Done)
+}
+
 pub fn refine_geometry(runner: &Runner, args: RefineGeometry) -> anyhow::Result<End> {
     if args.output.extension().is_some() {
         refuse_to_overwrite(&args.output, runner.common.force)?;
@@ -129,7 +165,12 @@ pub fn project(runner: &Runner, args: &Project) -> anyhow::Result<End> {
     refuse_to_overwrite(&args.output, runner.common.force)?;
     let volume = input::load_volume(&args.volume, args.pixel_size)?;
     let angles = input::load_angles(&args.angles)?;
-    let series = measure::project(&volume, &angles, &runner.monitor())?;
+    let series = measure::project(
+        &volume,
+        &angles,
+        args.method.params().method(),
+        &runner.monitor(),
+    )?;
     runner.bar.clear();
     export::write_series(&series, &args.output, runner.common.force)?;
     let [x, y] = series.image_size();

@@ -135,12 +135,16 @@ impl General {
         -half..half + 1
     }
 
-    /// Bytes that lie between two steps.
-    pub(super) fn work_bytes(&self) -> u64 {
+    /// Multiply-adds of a projection and its transpose.
+    pub(super) fn multiply_adds(&self) -> f64 {
         let [nx, _, nz] = self.sizes.volume;
-        let columns = nx * (self.y.transform.len / 2 + 1) * nz;
-        let images = self.steps.len() * self.half() * self.lines[0].len;
-        8 * (self.planes * self.plane.len() + columns + images) as u64
+        let half = self.y.transform.len / 2 + 1;
+        let volume = (nx * nz / 2) as f64 * self.y.transform.multiply_adds()
+            + half as f64 * self.plane.multiply_adds();
+        let [x, y] = [&self.lines[0], &self.lines[1]].map(Transform::multiply_adds);
+        let images = self.half() as f64 * x + (self.sizes.image[0] / 2) as f64 * y;
+        let kernels = self.half() * self.lines[0].len * 2 * self.kernel.width().pow(3);
+        2.0 * (volume + self.steps.len() as f64 * (images + kernels as f64))
     }
 
     fn work(&self) -> Work {

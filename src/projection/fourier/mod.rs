@@ -416,12 +416,13 @@ impl FourierProjector {
         misfit::keep(images, self.tilts * self.image_len(), kept);
     }
 
-    /// Bytes taken besides volumes and images: the volume's and the images' transforms.
+    /// Multiply-adds that a projection and its transpose cannot do without: half the `5 n log₂ n` operations of a fast
+    /// transform of length n, and the kernels.
     #[must_use]
-    pub fn extra_bytes(&self) -> u64 {
+    pub fn multiply_adds(&self) -> f64 {
         match &self.geometry {
-            Geometry::SingleAxis(geometry) => geometry.bytes(),
-            Geometry::General(general) => general.work_bytes(),
+            Geometry::SingleAxis(geometry) => self.groups() as f64 * geometry.multiply_adds(),
+            Geometry::General(general) => general.multiply_adds(),
         }
     }
 }
@@ -452,6 +453,28 @@ impl Pixels for FourierProjector {
             parts[part][at] = *value;
         }
     }
+}
+
+/// Host memory, bytes, that is taken besides volumes and images: the transforms of both, or every thread's plane and
+/// the weights.
+#[must_use]
+pub fn memory_besides(
+    [nx, ny, nz]: [usize; 3],
+    image: [usize; 2],
+    angles: &[EulerAngles],
+    oversampling: f64,
+) -> u64 {
+    let rotations: Vec<_> = angles.iter().map(|a| a.detector_from_sample()).collect();
+    let line = |axis: usize| period([nx, ny, nz], image[axis], axis, &rotations);
+    let [mx, my, mz] = [nx, ny, nz].map(|n| plane::Axis::length(n, oversampling));
+    let plane = (mx + kernel::MOST) * mz;
+    let numbers = if angles.iter().all(|angle| angle.is_single_axis()) {
+        rayon::current_num_threads() * (plane + nx * (mz + nz)) + 20 * angles.len() * line(0)
+    } else {
+        let planes = my / 2 + 1 + 2 * kernel::MOST;
+        planes * plane + nx * (my / 2 + 1) * nz + angles.len() * line(0) * (line(1) / 2 + 1)
+    };
+    8 * numbers as u64
 }
 
 fn is_empty(values: &[f32]) -> bool {

@@ -36,6 +36,11 @@ impl Transform {
         }
     }
 
+    /// Multiply-adds of one transform.
+    pub(super) fn multiply_adds(&self) -> f64 {
+        2.5 * self.len as f64 * (self.len as f64).log2()
+    }
+
     /// Scratch that both need.
     pub(super) fn scratch(&self) -> usize {
         let down = self.down.get_inplace_scratch_len();
@@ -60,9 +65,7 @@ impl Axis {
         kernel: &KaiserBessel,
         planner: &mut FftPlanner<f32>,
     ) -> Self {
-        let wanted = (oversampling * size as f64).ceil() as usize;
-        // Wide enough for a kernel and its repeated columns in objects of a few voxels.
-        let len = even_length(wanted.max(2 * MOST));
+        let len = Self::length(size, oversampling);
         let correction = (0..size)
             .map(|at| {
                 let x = at as f64 - center_index(size) as f64;
@@ -74,6 +77,13 @@ impl Axis {
             transform: Transform::new(len, planner),
             correction,
         }
+    }
+
+    /// Frequencies of the grid for so many voxels.
+    pub(super) fn length(size: usize, oversampling: f64) -> usize {
+        let wanted = (oversampling * size as f64).ceil() as usize;
+        // Wide enough for a kernel and its repeated columns in objects of a few voxels.
+        even_length(wanted.max(2 * MOST))
     }
 
     /// Place of a voxel on the grid: the center is at 0, what is before it at the end.
@@ -121,6 +131,12 @@ impl Plane {
     /// Complex numbers of a plane.
     pub(super) fn len(&self) -> usize {
         self.z.transform.len * self.stride()
+    }
+
+    /// Multiply-adds of [`Self::down`] or [`Self::up`].
+    pub(super) fn multiply_adds(&self) -> f64 {
+        self.x.size as f64 * self.z.transform.multiply_adds()
+            + self.z.transform.len as f64 * self.x.transform.multiply_adds()
     }
 
     pub(super) fn scratch(&self) -> PlaneScratch {

@@ -94,11 +94,11 @@ impl SingleAxis {
         }
     }
 
-    /// Bytes of the weights and of the scratch memory of every thread.
-    pub(super) fn bytes(&self) -> u64 {
-        let weights = self.points.len() * (size_of::<Point>() + 4 * self.width);
-        let plane = 2 * self.plane.len() + self.plane.x.size * self.plane.z.size;
-        (weights + 8 * plane * rayon::current_num_threads()) as u64
+    /// Multiply-adds of two slices, both directions.
+    pub(super) fn multiply_adds(&self) -> f64 {
+        let kernels = self.points.len() * 2 * self.width * (self.width + 1);
+        let lines = self.tilts as f64 * self.line.multiply_adds();
+        2.0 * (self.plane.multiply_adds() + lines + kernels as f64)
     }
 
     /// Projects two slices `(x, z, 2)`; `images` of `length` numbers each are `(tilt, x, 2)`.

@@ -304,7 +304,7 @@ fn accuracy_and_speed_by_oversampling() {
                 off / all,
                 seconds.0,
                 seconds.1,
-                large.extra_bytes() as f64 / 1e6
+                memory_besides([n; 3], [n; 2], &angles, oversampling) as f64 / 1e6
             );
         }
     }

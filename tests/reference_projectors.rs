@@ -1,0 +1,185 @@
+//! Both projectors on packs with a known truth, when they lie beside the checkout in `../shared`: prints the tables that
+//! the default was chosen by.
+
+use aetlas::io::{self, SeriesOptions};
+use aetlas::model::{Atoms, TiltSeries, Volume};
+use aetlas::monitor::Monitor;
+use aetlas::reconstruct::{Projector, ReconstructParams, Reconstructed, reconstruct};
+use aetlas::simulate::compare::{CompareParams, compare};
+use aetlas::trace::{TraceHints, suggest, trace};
+use std::path::{Path, PathBuf};
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(name);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
+    let spec = |name: &str| folder.join(name).display().to_string();
+    let options = SeriesOptions {
+        pixel_size: Some(pixel_size),
+        ..Default::default()
+    };
+    io::load_series(&spec(images), Some(&spec(angles)), &options)
+        .expect("a readable pack")
+        .0
+}
+
+/// Takes off the mean of each image's rim, where there is no specimen.
+fn without_background(mut series: TiltSeries) -> TiltSeries {
+    for mut image in series.images.outer_iter_mut() {
+        let (nx, ny) = image.dim();
+        let rim = 6;
+        let is_rim = |x: usize, y: usize| x < rim || y < rim || x >= nx - rim || y >= ny - rim;
+        let values: Vec<f64> = image
+            .indexed_iter()
+            .filter(|((x, y), _)| is_rim(*x, *y))
+            .map(|(_, &value)| f64::from(value))
+            .collect();
+        let background = (values.iter().sum::<f64>() / values.len() as f64) as f32;
+        image.mapv_inplace(|v| v - background);
+    }
+    series
+}
+
+fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
+    let silent = Monitor::silent();
+    reconstruct(series, params, None, None, &silent, &mut |_, _| {})
+        .expect("a series that reconstructs")
+}
+
+/// Correlation, and `‖found − truth‖ / ‖truth‖`.
+fn likeness(found: &Volume, truth: &Volume) -> (f64, f64) {
+    let n = found.data.len() as f64;
+    let mean = |v: &Volume| v.data.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let (ma, mb) = (mean(found), mean(truth));
+    let (mut ab, mut aa, mut bb, mut off, mut all) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (&x, &y) in found.data.iter().zip(&truth.data) {
+        let (x, y) = (f64::from(x), f64::from(y));
+        ab += (x - ma) * (y - mb);
+        aa += (x - ma).powi(2);
+        bb += (y - mb).powi(2);
+        off += (x - y).powi(2);
+        all += y * y;
+    }
+    (ab / (aa * bb).sqrt(), (off / all).sqrt())
+}
+
+/// The ways compared: projector, iterations, accelerated.
+const WAYS: [(Projector, usize, bool); 4] = [
+    (Projector::Linear, 200, false),
+    (Projector::Fourier, 200, false),
+    (Projector::Linear, 50, true),
+    (Projector::Fourier, 50, true),
+];
+
+fn params((projector, iterations, accelerated): (Projector, usize, bool)) -> ReconstructParams {
+    ReconstructParams {
+        projector,
+        iterations,
+        accelerated,
+        ..Default::default()
+    }
+}
+
+fn way((projector, iterations, accelerated): (Projector, usize, bool)) -> String {
+    let kind = if accelerated { "accelerated" } else { "plain" };
+    format!("{projector:?} | {iterations} {kind}").to_lowercase()
+}
+
+#[test]
+#[ignore = "prints a table; takes a minute"]
+fn both_projectors_on_the_simulated_glass() {
+    let Some(folder) = shared("mg_sample") else {
+        return;
+    };
+    let series = series(
+        &folder,
+        "sample_projections_amorphous.mat",
+        "sample_angles_amorphous.mat",
+        0.5,
+    );
+    let truth = folder.join("ground_truth_amorphous_vol.mat");
+    let truth = io::load_volume(&truth.display().to_string(), Some(0.5)).expect("the truth");
+    println!("| mg_sample | iterations | correlation | relative L2 | R1 | ms / iteration |");
+    println!("|---|---|---|---|---|---|");
+    for chosen in WAYS {
+        for step in [1.0, 1.9] {
+            let params = ReconstructParams {
+                step,
+                ..params(chosen)
+            };
+            let outcome = run(&series, &params);
+            let (correlation, l2) = likeness(&outcome.volume, &truth);
+            println!(
+                "| {}, step {step} | {correlation:.4} | {l2:.4} | {:.4} | {:.1} |",
+                way(chosen),
+                outcome.r1,
+                1e3 * outcome.seconds / chosen.1 as f64
+            );
+            assert!(correlation > 0.95 && outcome.r1 < 0.05);
+        }
+    }
+}
+
+fn road(name: &str, series: &TiltSeries, truth: &Atoms, rules: &CompareParams) {
+    let silent = Monitor::silent();
+    println!("| {name} | iterations | found | false | RMSD, pm | R1 | s / iteration |");
+    println!("|---|---|---|---|---|---|---|");
+    for chosen in [
+        (Projector::Linear, 30, true),
+        (Projector::Fourier, 30, true),
+        (Projector::Linear, 200, false),
+        (Projector::Fourier, 200, false),
+    ] {
+        let outcome = run(series, &params(chosen));
+        let suggested = suggest(&outcome.volume, &TraceHints::default());
+        let traced =
+            trace(&outcome.volume, &suggested.params, None, &silent).expect("a volume with atoms");
+        let compared = compare(&traced.atoms, truth, rules).expect("two models");
+        println!(
+            "| {} | {} of {} | {} | {:.2} | {:.4} | {:.3} |",
+            way(chosen),
+            compared.matched(),
+            truth.len(),
+            compared.false_atoms.len(),
+            compared.rmsd_pm,
+            outcome.r1,
+            outcome.seconds / chosen.1 as f64
+        );
+        assert!(compared.recall > 0.8, "{}", compared.recall);
+    }
+}
+
+#[test]
+#[ignore = "prints a table; takes minutes"]
+fn both_projectors_down_the_road_to_atoms() {
+    if let Some(folder) = shared("asi_208") {
+        let truth = folder.join("aSi_208atoms_GT.txt");
+        let truth = io::load_atoms(&truth.display().to_string(), 1.0).expect("the truth");
+        let rules = CompareParams {
+            cutoff: 0.9,
+            swap_xy: true,
+            ..Default::default()
+        };
+        for dose in ["1p6e4", "1p6e5"] {
+            let images = format!("aSi_2nmFosCetr_Dose{dose}_cov35pm_ForBM3D.mat");
+            let series = without_background(series(&folder, &images, "Si_Angle.mat", 0.195));
+            road(&format!("asi_208 {dose}"), &series, &truth, &rules);
+        }
+    }
+    if let Some(folder) = shared("pdpt_multislice") {
+        let truth = folder.join("truth.xyz");
+        let truth = io::load_atoms(&truth.display().to_string(), 1.0).expect("the truth");
+        for images in ["noisefree.mat", "poisson.mat"] {
+            let series = series(&folder, images, "poisson.mat:angles", 0.3434);
+            road(&format!("pdpt {images}"), &series, &truth, &CompareParams::default());
+        }
+    }
+}
