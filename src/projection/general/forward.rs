@@ -106,11 +106,17 @@ impl Forward<'_> {
                 p: (p - p.floor()) as f32,
                 q: (q - y as f64) as f32,
             };
-            // The vectors of all columns lie within the columns, and the rows within the image.
-            let inside = first >= 4
-                && first as usize + lanes + 5 <= stride
-                && base.row >= 0
-                && base.row as usize + MARGIN < layout.rows();
+            // A steep run may reach far over the image's edge.
+            if base.row < 0 || base.row as usize + MARGIN >= layout.rows() {
+                let rows = layout.rows();
+                for (k, &column) in order.column[..tile.columns()].iter().enumerate() {
+                    let column = &columns[usize::from(column) * stride..][..stride];
+                    collect_taps::<V, N>(tilt, order, base, k, column, y, rows, stride, image);
+                }
+                continue;
+            }
+            // The vectors of all columns lie within the columns.
+            let inside = first >= 4 && first as usize + lanes + 5 <= stride;
             let weights = weigh(tilt, order, base, lanes, inside);
             collect::<V, N>(
                 tilt,

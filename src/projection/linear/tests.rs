@@ -42,7 +42,7 @@ fn naive(data: &Array3<f32>, angle: EulerAngles, size: [usize; 2]) -> Vec<f64> {
 }
 
 /// Series with one tilt axis, and others.
-const GEOMETRIES: [&[[f64; 3]]; 4] = [
+const GEOMETRIES: [&[[f64; 3]]; 5] = [
     &[
         [0.0, 0.0, 0.0],
         [0.0, 37.0, 0.0],
@@ -52,6 +52,7 @@ const GEOMETRIES: [&[[f64; 3]]; 4] = [
     ],
     &[[0.3, -71.0, 0.2], [-0.2, 12.0, 0.1], [0.0, 30.0, 0.0]],
     &[[0.6, -40.0, 0.5], [1.5, 55.0, -2.0], [-4.0, 5.0, 6.0]],
+    &[[12.0, -64.0, -12.0], [-25.0, 60.0, 10.0], [40.0, 8.0, 0.0]],
     &[
         [20.0, 50.0, -33.0],
         [90.0, 10.0, 80.0],
@@ -61,12 +62,13 @@ const GEOMETRIES: [&[[f64; 3]]; 4] = [
 ];
 
 /// Volume and image: odd and even, wider and narrower than one another, whole and broken tiles, tiny.
-const SIZES: [([usize; 3], [usize; 2]); 7] = [
+const SIZES: [([usize; 3], [usize; 2]); 8] = [
     ([13, 20, 9], [15, 20]),
     ([24, 17, 30], [11, 13]),
     ([31, 33, 30], [33, 40]),
     ([16, 129, 16], [16, 129]),
     ([40, 70, 26], [17, 61]),
+    ([41, 11, 30], [17, 13]),
     ([1, 1, 1], [1, 1]),
     ([2, 3, 5], [4, 1]),
 ];
