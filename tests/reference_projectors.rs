@@ -131,7 +131,13 @@ fn both_projectors_on_the_simulated_glass() {
     let truth = io::load_volume(&truth.display().to_string(), Some(0.5)).expect("the truth");
     println!("| mg_sample | iterations | correlation | relative L2 | R1 | CPU ms / iteration |");
     println!("|---|---|---|---|---|---|");
-    let ways = [(200, false), (50, true), (100, true), (200, true), (400, true)];
+    let ways = [
+        (200, false),
+        (50, true),
+        (100, true),
+        (200, true),
+        (400, true),
+    ];
     for (projector, way) in all(&ways) {
         let (outcome, milliseconds) = timed(&series, &params(projector, way));
         let (correlation, l2) = likeness(&outcome.volume, &truth);
@@ -189,7 +195,12 @@ fn both_projectors_down_the_road_to_atoms() {
         let truth = io::load_atoms(&truth.display().to_string(), 1.0).expect("the truth");
         for images in ["noisefree.mat", "poisson.mat"] {
             let series = series(&folder, images, "poisson.mat:angles", 0.3434);
-            road(&format!("pdpt {images}"), &series, &truth, &CompareParams::default());
+            road(
+                &format!("pdpt {images}"),
+                &series,
+                &truth,
+                &CompareParams::default(),
+            );
         }
     }
 }

@@ -169,7 +169,8 @@ pub fn merge(paths: &[PathBuf]) -> Result<Merged, JobError> {
     let mut data = Array3::zeros((nx, ny, nz));
     for part in &parts {
         let [from, to] = part.note.y_slices;
-        data.slice_mut(s![.., from..to, ..]).assign(&part.volume.data);
+        data.slice_mut(s![.., from..to, ..])
+            .assign(&part.volume.data);
     }
     Ok(Merged {
         volume: Volume::new(data, first.volume.pixel_size),
@@ -183,14 +184,20 @@ fn same_reconstruction(a: &Part, b: &Part) -> Result<(), JobError> {
     let differs = if one.series != two.series {
         "the tilt series differ".to_owned()
     } else if one.parameters != two.parameters {
-        format!("the parameters differ ({})", different(&one.parameters, &two.parameters))
+        format!(
+            "the parameters differ ({})",
+            different(&one.parameters, &two.parameters)
+        )
     } else if one.whole != two.whole {
         format!("the wholes are {:?} and {:?} voxels", one.whole, two.whole)
     } else if one.pixel_size != two.pixel_size {
         let (one, two) = (one.pixel_size, two.pixel_size);
         format!("the voxels are {one} and {two} Å wide")
     } else if one.iterations != two.iterations {
-        format!("{} and {} iterations were done", one.iterations, two.iterations)
+        format!(
+            "{} and {} iterations were done",
+            one.iterations, two.iterations
+        )
     } else {
         return Ok(());
     };
@@ -203,7 +210,10 @@ fn same_reconstruction(a: &Part, b: &Part) -> Result<(), JobError> {
 /// Names of the entries that differ.
 fn different(a: &serde_json::Value, b: &serde_json::Value) -> String {
     let empty = serde_json::Map::new();
-    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+    let (a, b) = (
+        a.as_object().unwrap_or(&empty),
+        b.as_object().unwrap_or(&empty),
+    );
     let mut names: Vec<&str> = a
         .keys()
         .chain(b.keys())

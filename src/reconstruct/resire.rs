@@ -72,7 +72,10 @@ impl Resire {
         let size = super::volume_size(&used, &part);
         let cut = |volume: &Volume| params.slab.map(|slab| slab::cut_volume(volume, slab));
         let (start_cut, support_cut) = (start.and_then(cut), support.and_then(cut));
-        let (start, support) = (start_cut.as_ref().or(start), support_cut.as_ref().or(support));
+        let (start, support) = (
+            start_cut.as_ref().or(start),
+            support_cut.as_ref().or(support),
+        );
         let fitted: Vec<bool> = (0..used.len())
             .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
             .collect();

@@ -176,7 +176,10 @@ pub(super) fn check_fall(
         expected: "an objective that falls, else the whole series may go on with a smaller step, \
                    which a slab cannot know: use a smaller --step"
             .to_owned(),
-        found: format!("a rise from {:.6e} to {:.6e}", before.objective, now.objective),
+        found: format!(
+            "a rise from {:.6e} to {:.6e}",
+            before.objective, now.objective
+        ),
     })
 }
 
@@ -186,7 +189,13 @@ mod tests {
 
     #[test]
     fn slabs_are_named_by_number_and_count_and_cover_all_slices_once() {
-        assert_eq!("3/8".parse(), Ok(Slab { number: 3, count: 8 }));
+        assert_eq!(
+            "3/8".parse(),
+            Ok(Slab {
+                number: 3,
+                count: 8
+            })
+        );
         for wrong in ["0/4", "5/4", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
             assert!(wrong.parse::<Slab>().is_err(), "{wrong}");
         }
@@ -213,10 +222,16 @@ mod tests {
             objective,
             elapsed_secs: 0.0,
         };
-        let slab = Slab { number: 2, count: 4 };
+        let slab = Slab {
+            number: 2,
+            count: 4,
+        };
         let check = |now| check_fall(slab, &iteration(6, 5.0), &iteration(7, now));
         assert!(check(4.9).is_ok() && check(5.0).is_ok() && check(5.000_001).is_ok());
         let text = check(5.1).unwrap_err().to_string();
-        assert!(text.starts_with("slab 2/4, iteration 7: expected"), "{text}");
+        assert!(
+            text.starts_with("slab 2/4, iteration 7: expected"),
+            "{text}"
+        );
     }
 }

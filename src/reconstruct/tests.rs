@@ -671,7 +671,10 @@ fn slabs_are_refused_where_slices_depend_on_one_another() {
             Ok(_) => panic!("not refused: {why}"),
             Err(error) => error.to_string(),
         };
-        assert!(text.contains(why) && text.starts_with("slab is 2/4"), "{text}");
+        assert!(
+            text.contains(why) && text.starts_with("slab is 2/4"),
+            "{text}"
+        );
     };
     let plain = ReconstructParams {
         iterations: 2,
