@@ -215,7 +215,7 @@ impl Workspace {
         }
         // A stage without parameters of its own (a loaded result) cannot be outdated by them.
         let compared = !record.params.is_null();
-        (compared && record.params != self.params_json(stage))
+        (compared && as_of_now(stage, &record.params) != self.params_json(stage))
             .then(|| "parameters changed".to_owned())
     }
 
@@ -231,5 +231,46 @@ impl Workspace {
             record.stale_because = Some(reason.to_owned());
         }
         self.modified = true;
+    }
+}
+
+/// Recorded parameters with what this version has added to the stage at its default: a record of an older version is
+/// not outdated by that.
+fn as_of_now(stage: Stage, recorded: &serde_json::Value) -> serde_json::Value {
+    fn through<P: Serialize + serde::de::DeserializeOwned>(
+        recorded: &serde_json::Value,
+    ) -> Option<serde_json::Value> {
+        let params: P = serde_json::from_value(recorded.clone()).ok()?;
+        serde_json::to_value(params).ok()
+    }
+    let now = match stage {
+        Stage::Prepare => through::<PrepareParams>(recorded),
+        Stage::Reconstruct => through::<ReconstructParams>(recorded),
+        Stage::Trace => through::<TraceParams>(recorded),
+        Stage::Analyze => through::<AnalyzeParams>(recorded),
+        _ => None,
+    };
+    now.unwrap_or_else(|| recorded.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_a_new_version_brings_does_not_outdate_a_result() {
+        let mut workspace = Workspace::default();
+        let params = ReconstructParams::default();
+        let mut record = Record::begin(&params, "");
+        record
+            .params
+            .as_object_mut()
+            .expect("parameters are an object")
+            .remove("accelerated");
+        (workspace.project.records).insert(Stage::Reconstruct, record);
+        assert_eq!(workspace.stale_reason(Stage::Reconstruct), None);
+        workspace.project.parameters.reconstruct.iterations += 1;
+        let reason = workspace.stale_reason(Stage::Reconstruct);
+        assert_eq!(reason.as_deref(), Some("parameters changed"));
     }
 }

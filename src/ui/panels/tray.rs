@@ -2,7 +2,6 @@
 
 use super::correct::journal_row;
 use super::table;
-use crate::figures::structure::PROFILE;
 use crate::figures::tables;
 use crate::ui::actions::{Action, Actions, ViewChange};
 use crate::ui::embed::Views;
@@ -43,9 +42,6 @@ const SHORT: [(&str, &str); 13] = [
     ("strain", "Strain"),
     ("lattice", "Lattice"),
 ];
-
-/// How the ids of many plots of one kind begin, and what their tab is called.
-const GROUPS: [(&str, &str); 2] = [(PROFILE, "Profiles"), ("compare_", "Compared plots")];
 
 impl Tray {
     /// Draws the tray.
@@ -119,23 +115,7 @@ fn tabs_ui(
         };
         tab(ui, open, id, text, actions);
     }
-    // Plots that only some models have; of those of one kind one tab, with a choice.
-    let grouped = |id: &str| GROUPS.iter().any(|(start, ..)| id.starts_with(start));
-    for figure in figures.all() {
-        if TABS.iter().all(|(id, ..)| *id != figure.id) && !grouped(&figure.id) {
-            let name = SHORT
-                .iter()
-                .find(|(id, _)| *id == figure.id)
-                .map_or(figure.title.as_str(), |(_, name)| name);
-            tab(ui, open, &figure.id, RichText::new(name), actions);
-        }
-    }
-    for (start, name) in GROUPS {
-        group_tab(ui, figures, open, start, name, actions);
-    }
-    for table in figures.tables() {
-        tab(ui, open, &table.id, RichText::new(&table.title), actions);
-    }
+    more_ui(ui, figures, open, actions);
     let edits = state.workspace.edits.entries().len();
     let text = match edits {
         0 => "Edits".to_owned(),
@@ -145,49 +125,48 @@ fn tabs_ui(
     tab(ui, open, "log", RichText::new("Log"), actions);
 }
 
-/// The tab of many plots of one kind: a choice among them.
-fn group_tab(
-    ui: &mut Ui,
-    figures: &FigureCache,
-    open: &str,
-    start: &str,
-    name: &str,
-    actions: &mut Actions,
-) {
-    let all: Vec<(&str, &str)> = figures
+/// Plots and tables that only some data have: a choice, so that the tabs keep their places.
+fn more_ui(ui: &mut Ui, figures: &FigureCache, open: &str, actions: &mut Actions) {
+    let plots = figures
         .all()
-        .filter(|figure| figure.id.starts_with(start))
-        .map(|figure| (figure.id.as_str(), figure.title.as_str()))
-        .collect();
+        .filter(|figure| TABS.iter().all(|(id, ..)| *id != figure.id))
+        .map(|figure| {
+            let short = SHORT.iter().find(|(id, _)| *id == figure.id);
+            let name = short.map_or(figure.title.as_str(), |(_, name)| name);
+            (figure.id.as_str(), name)
+        });
+    let tables = figures
+        .tables()
+        .map(|table| (table.id.as_str(), table.title.as_str()));
+    let all: Vec<(&str, &str)> = plots.chain(tables).collect();
     if all.is_empty() {
         return;
     }
-    let shown = all
-        .iter()
-        .find(|(id, _)| *id == open)
-        .map_or(name, |(_, title)| *title);
-    egui::ComboBox::from_id_salt(start)
-        .selected_text(shown)
-        .width(if shown == name { 90.0 } else { 220.0 })
+    let shown = all.iter().find(|(id, _)| *id == open);
+    let text = shown.map_or("More", |(_, name)| name);
+    let mut text = RichText::new(text);
+    if shown.is_some() {
+        text = text.strong();
+    }
+    egui::ComboBox::from_id_salt("more plots")
+        .selected_text(text)
+        .width(if shown.is_some() { 160.0 } else { 72.0 })
+        .height(420.0)
         .show_ui(ui, |ui| {
-            for (id, title) in &all {
-                if ui.selectable_label(*id == open, *title).clicked() {
+            for (id, name) in &all {
+                if ui.selectable_label(*id == open, *name).clicked() {
                     actions.push(Action::ShowPlot((*id).to_owned()));
                 }
             }
         })
         .response
-        .on_hover_text(format!("{name}: {} plots", all.len()));
+        .on_hover_text(format!("{} more plots and tables", all.len()));
 }
 
 /// Size and resolution of what is exported.
 fn page_menu(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     let mut page = state.view.page;
-    let text = format!(
-        "{:.0} × {:.0} mm, {:.0} dpi",
-        page.width_mm, page.height_mm, page.dpi
-    );
-    ui.menu_button(text, |ui| {
+    ui.menu_button("Page", |ui| {
         let mut changed = false;
         for (name, value, range, unit) in [
             ("Width", &mut page.width_mm, 20.0..=500.0, " mm"),
@@ -206,7 +185,10 @@ fn page_menu(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         }
     })
     .response
-    .on_hover_text("Size and resolution of exported figures");
+    .on_hover_text(format!(
+        "Size and resolution of exported figures: {:.0} × {:.0} mm, {:.0} dpi",
+        page.width_mm, page.height_mm, page.dpi
+    ));
 }
 
 fn tools_ui(
