@@ -3,7 +3,7 @@
 //! The data's own README says what each series is: which have a background, which are aligned, and the shifts that
 //! were planted.
 
-use aetlas::model::{EulerAngles, TiltSeries};
+use aetlas::model::{EulerAngles, Scan, TiltSeries};
 use aetlas::monitor::Monitor;
 use aetlas::preprocess::align::move_image;
 use aetlas::preprocess::vacuum::gaussian_blur;
@@ -212,7 +212,7 @@ fn registered_raw_frames_resemble_the_noise_free_images_more_than_summed_ones() 
         }
     };
     let plain = score(frames.sum_axis(Axis(1)));
-    let registered = register(&frames, &FrameParams::default(), &Monitor::silent()).expect("valid");
+    let registered = register(frames.view(), Scan::default(), &FrameParams::default(), &Monitor::silent()).expect("valid");
     let corrected = score(registered.images);
     println!(
         "correlation with the noise-free images: summed {plain:.4}, registered {corrected:.4}"

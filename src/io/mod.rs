@@ -13,6 +13,7 @@ mod cif;
 mod digital_micrograph;
 mod emd;
 mod error;
+mod folder;
 mod hdf5;
 pub mod matlab;
 pub mod mrc;

@@ -2,6 +2,7 @@
 
 use super::arrays::{ArrayInfo, Contents, Format};
 use super::error::label;
+use super::folder::image_files;
 use super::save::load_atoms;
 use super::series::{is_angle_file, load_angles};
 use std::path::{Path, PathBuf};
@@ -76,6 +77,7 @@ impl Stack {
 #[must_use]
 pub fn pair_files(paths: &[PathBuf]) -> Pairing {
     let mut files = Vec::new();
+    let mut pairing = Pairing::default();
     for path in paths {
         let is_project = path.extension().is_some_and(|e| e == "aetlas");
         match std::fs::read_dir(path) {
@@ -85,18 +87,35 @@ pub fn pair_files(paths: &[PathBuf]) -> Pairing {
                     .filter(|p| p.is_file() || p.extension().is_some_and(|e| e == "aetlas"))
                     .collect();
                 inside.sort();
+                if pairing.projections.is_none() && is_series(path) {
+                    pairing.projections = Some(path.display().to_string());
+                    inside.retain(|file| Format::of(file).is_none() || is_angle_file(file));
+                }
                 files.extend(inside);
             }
             _ => files.push(path.clone()),
         }
     }
-    let mut pairing = Pairing::default();
     let (mut stacks, mut angles) = (Vec::new(), Vec::new());
     for path in files {
         sort_file(path, &mut pairing, &mut stacks, &mut angles);
     }
     assign(&mut pairing, stacks, angles);
     pairing
+}
+
+/// Whether a folder holds a series of single images, one file each.
+fn is_series(folder: &Path) -> bool {
+    let Ok(files) = image_files(folder) else {
+        return false;
+    };
+    let single = |file: &PathBuf| {
+        Contents::read(file).is_ok_and(|contents| {
+            let ranks: Vec<usize> = contents.arrays.iter().map(|raw| raw.shape.len()).collect();
+            ranks == [2]
+        })
+    };
+    files.len() >= 3 && files.iter().take(3).all(single)
 }
 
 fn take_model(pairing: &mut Pairing, path: PathBuf) {

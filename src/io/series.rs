@@ -1,12 +1,14 @@
 //! A tilt series from its files: images, angles, pixel size, with every guess explained.
 
+use super::acquisition::Acquisition;
 use super::array::{RawArray, shape_text};
 use super::arrays::{Contents, Format, LoadedArray, loaded, read_bytes, split_spec};
 use super::error::{IoError, label};
-use super::tables;
-use crate::model::{EulerAngles, TiltSeries};
-use ndarray::{Array3, ArrayD, Axis, Ix3, Ix4};
+use super::{folder, tables};
+use crate::model::{EulerAngles, Frames, Scan, TiltSeries};
+use ndarray::{Array3, Array4, ArrayD, Axis, Ix3, Ix4};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the user says about the files; everything left out is read or guessed, and then noted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,7 +34,7 @@ pub struct SeriesNotes {
     pub angles_path: PathBuf,
     /// Storage order that was used.
     pub axes: String,
-    /// Frames averaged into each image.
+    /// Frames of each image.
     pub frames_per_tilt: usize,
 }
 
@@ -87,9 +89,8 @@ fn angles_from_array(raw: &RawArray, path: &Path) -> Result<Vec<EulerAngles>, Io
 }
 
 /// Angles the instrument noted for the images of an array.
-fn noted_angles(raw: &RawArray, path: &Path) -> Option<Result<Vec<EulerAngles>, IoError>> {
-    let rows: Vec<Vec<f64>> = raw
-        .acquisition
+fn noted_angles(noted: &Acquisition, path: &Path) -> Option<Result<Vec<EulerAngles>, IoError>> {
+    let rows: Vec<Vec<f64>> = noted
         .series_tilts()?
         .iter()
         .map(|&tilt| vec![tilt])
@@ -111,7 +112,10 @@ pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
                 raw.acquisition.series_tilts().is_some()
                     && name.as_ref().is_none_or(|name| *name == raw.name)
             });
-            if let Some(angles) = noted.next().and_then(|raw| noted_angles(raw, &path)) {
+            if let Some(angles) = noted
+                .next()
+                .and_then(|raw| noted_angles(&raw.acquisition, &path))
+            {
                 return Ok(AngleTable {
                     angles: angles?,
                     pixel_size: contents.pixel_size,
@@ -156,11 +160,11 @@ pub fn load_angles(spec: &str) -> Result<AngleTable, IoError> {
 /// Angles beside the images: in the same file, then under the same name, then any file of the folder named like angles.
 fn find_angles(
     images: &Path,
-    contents: &Contents,
-    stack: &RawArray,
+    arrays: &[RawArray],
+    noted: &Acquisition,
     notes: &mut SeriesNotes,
 ) -> Result<AngleTable, IoError> {
-    if let Some(angles) = noted_angles(stack, images) {
+    if let Some(angles) = noted_angles(noted, images) {
         notes
             .lines
             .push("Angles: the stage tilts the instrument noted".to_owned());
@@ -170,8 +174,7 @@ fn find_angles(
             pixel_size: None,
         });
     }
-    let inside: Vec<&RawArray> = contents
-        .arrays
+    let inside: Vec<&RawArray> = arrays
         .iter()
         .filter(|raw| angle_shape(&raw.shape) && named_like_angles(&raw.name))
         .collect();
@@ -198,10 +201,14 @@ fn find_angles(
             }
         }
     }
-    let folder = images
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = if images.is_dir() {
+        images
+    } else {
+        images
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    };
     let entries = std::fs::read_dir(folder).map_err(|source| IoError::system(folder, source))?;
     let mut tables: Vec<AngleTable> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -210,8 +217,7 @@ fn find_angles(
         .collect();
     tables.sort_by(|a, b| a.path.cmp(&b.path));
     let fits = |table: &AngleTable| {
-        contents
-            .arrays
+        arrays
             .iter()
             .any(|raw| raw.shape.len() >= 3 && raw.shape.contains(&table.angles.len()))
     };
@@ -255,7 +261,7 @@ pub(crate) fn is_angle_file(path: &Path) -> bool {
     }
 }
 
-/// Reads images and angles into a series: images as `(tilt, x, y)`, the tilt axis along y.
+/// Reads images (a file, or a folder of one file per tilt or frame) and angles into a series: images as `(tilt, x, y)`, the tilt axis along y.
 ///
 /// # Errors
 /// Files that are missing, damaged or do not fit each other; NaN or infinite pixels; constant images; axes that could be read in several ways.
@@ -269,19 +275,29 @@ pub fn load_series(
         ..SeriesNotes::default()
     };
     let (path, name) = split_spec(projections);
-    let contents = Contents::read(&path)?;
-    let raw = contents.pick(
-        &path,
-        name.as_deref(),
-        "stack of images (three axes)",
-        |raw| matches!(raw.shape.len(), 3 | 4),
-    )?;
-    let table = match angles {
-        Some(spec) => load_angles(spec)?,
-        None => find_angles(&path, &contents, raw, &mut notes)?,
+    let given = angles.map(load_angles).transpose()?;
+    let (array, table) = if path.is_dir() {
+        let array = folder::read(&path, options.frames_per_tilt)?;
+        let table = match given {
+            Some(table) => table,
+            None => find_angles(&path, &[], &array.acquisition, &mut notes)?,
+        };
+        (array, table)
+    } else {
+        let contents = Contents::read(&path)?;
+        let raw = contents.pick(
+            &path,
+            name.as_deref(),
+            "stack of images (three axes)",
+            |raw| matches!(raw.shape.len(), 3 | 4),
+        )?;
+        let table = match given {
+            Some(table) => table,
+            None => find_angles(&path, &contents.arrays, &raw.acquisition, &mut notes)?,
+        };
+        (loaded(&path, &contents, raw)?, table)
     };
     notes.angles_path.clone_from(&table.path);
-    let array = loaded(&path, &contents, raw)?;
     if array.data.is_empty() {
         return Err(IoError::data(
             &path,
@@ -296,18 +312,21 @@ pub fn load_series(
         table.pixel_size,
         &mut notes,
     )?;
-    let images = arrange(array.data, &axes, &path, table.angles.len(), &mut notes)?;
-    let images = if options.tilt_axis_x {
+    let exchange = options.tilt_axis_x;
+    let scan = scan_of(&array, &axes, exchange);
+    let per_tilt = notes.frames_per_tilt;
+    let data = arrange(array.data, &axes, &path, per_tilt, exchange)?;
+    if exchange {
         notes
             .lines
             .push("x and y were exchanged, so that the tilt axis lies along y".to_owned());
-        images
-            .permuted_axes([0, 2, 1])
-            .as_standard_layout()
-            .into_owned()
-    } else {
-        images
-    };
+    }
+    if per_tilt > 1 {
+        notes.lines.push(format!(
+            "{per_tilt} frames of each tilt: the images are their means until the preparation registers them"
+        ));
+    }
+    let (images, frames) = frames_apart(data, scan, &path)?;
     check_images(&images, &path)?;
     let angles = if options.mirror {
         notes
@@ -338,10 +357,9 @@ pub fn load_series(
     notes.lines.push(format!(
         "{n} images of {x} × {y} pixels, tilts from {low:.1} to {high:.1} degrees"
     ));
-    Ok((
-        TiltSeries::new(label(&path), images, angles, pixel_size),
-        notes,
-    ))
+    let mut series = TiltSeries::new(label(&path), images, angles, pixel_size);
+    series.frames = frames;
+    Ok((series, notes))
 }
 
 fn choose_pixel_size(
@@ -523,46 +541,74 @@ fn guess_axes(array: &LoadedArray, sections: usize) -> Result<String, usize> {
     }
 }
 
-/// Brings the array to `(tilt, x, y)` and averages frames.
+/// Brings the array to `(tilt, frame, x, y)` in standard layout; `per_tilt` frames of a flat stack belong together.
 fn arrange(
     data: ArrayD<f32>,
     axes: &str,
     path: &Path,
-    tilts: usize,
-    notes: &mut SeriesNotes,
-) -> Result<Array3<f32>, IoError> {
+    per_tilt: usize,
+    exchange: bool,
+) -> Result<Array4<f32>, IoError> {
     let at = |letter| axes.find(letter).expect("the axes were checked");
     let wrong = |_| IoError::data(path, format!("axes {axes} do not fit its rank"));
+    let [x, y] = if exchange {
+        [at('y'), at('x')]
+    } else {
+        [at('x'), at('y')]
+    };
     if axes.contains('f') {
         let data = data.into_dimensionality::<Ix4>().map_err(wrong)?;
-        let data = data.permuted_axes([at('t'), at('f'), at('x'), at('y')]);
-        notes.lines.push(format!(
-            "{} frames of each tilt were averaged, without registration",
-            data.dim().1
-        ));
-        return data
-            .mean_axis(Axis(1))
-            .map(|mean| mean.as_standard_layout().into_owned())
-            .ok_or_else(|| IoError::data(path, "there are no frames"));
+        let data = data.permuted_axes([at('t'), at('f'), x, y]);
+        return Ok(standard(data));
     }
     let data = data.into_dimensionality::<Ix3>().map_err(wrong)?;
-    let data = data
-        .permuted_axes([at('t'), at('x'), at('y')])
-        .as_standard_layout()
-        .into_owned();
-    let frames = notes.frames_per_tilt;
-    if frames == 1 {
-        return Ok(data);
+    let data = standard(data.permuted_axes([at('t'), x, y]));
+    let (sections, x, y) = data.dim();
+    let tilts = sections.checked_div(per_tilt).unwrap_or(0);
+    data.into_shape_with_order((tilts, per_tilt, x, y))
+        .map_err(|_| IoError::data(path, format!("{per_tilt} frames per tilt do not fit")))
+}
+
+fn standard<D: ndarray::Dimension>(data: ndarray::Array<f32, D>) -> ndarray::Array<f32, D> {
+    if data.is_standard_layout() {
+        data
+    } else {
+        data.as_standard_layout().into_owned()
     }
-    let (_, x, y) = data.dim();
-    notes.lines.push(format!(
-        "{frames} frames of each tilt were averaged, without registration"
-    ));
-    let data = data
-        .into_shape_with_order((tilts, frames, x, y))
-        .map_err(|_| IoError::data(path, format!("{frames} frames per tilt do not fit")))?;
-    data.mean_axis(Axis(1))
-        .ok_or_else(|| IoError::data(path, "there are no frames"))
+}
+
+/// The images and, when there are several of each tilt, the frames whose means they are.
+fn frames_apart(
+    data: Array4<f32>,
+    scan: Scan,
+    path: &Path,
+) -> Result<(Array3<f32>, Option<Arc<Frames>>), IoError> {
+    let (tilts, per_tilt, x, y) = data.dim();
+    let flat = |data: Array4<f32>| {
+        data.into_shape_with_order((tilts * per_tilt, x, y))
+            .expect("the array is in standard layout")
+    };
+    if per_tilt == 1 {
+        return Ok((flat(data), None));
+    }
+    let mean = data
+        .mean_axis(Axis(1))
+        .ok_or_else(|| IoError::data(path, "there are no frames"))?;
+    let frames = Frames {
+        counts: flat(data),
+        per_tilt,
+        scan,
+    };
+    Ok((standard(mean), Some(Arc::new(frames))))
+}
+
+/// Lines of a scan are the rows of the stored image: of x and y the one that is named later.
+fn scan_of(array: &LoadedArray, axes: &str, exchanged: bool) -> Scan {
+    Scan {
+        along_x: (axes.find('x') > axes.find('y')) != exchanged,
+        dwell_us: array.acquisition.dwell_us,
+        flyback_us: array.acquisition.flyback_us,
+    }
 }
 
 fn check_images(images: &Array3<f32>, path: &Path) -> Result<(), IoError> {

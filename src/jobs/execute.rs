@@ -196,6 +196,15 @@ pub fn series_hash(series: &TiltSeries) -> String {
         hash_of(bytemuck::cast_slice(&angles)),
         hash_of(&included),
         format!("{:?}", series.pixel_size),
+        series.frames.as_ref().map_or_else(String::new, |frames| {
+            let counts = frames.counts.as_slice().unwrap_or_default();
+            format!(
+                "{}{}{:?}",
+                hash_of(bytemuck::cast_slice(counts)),
+                frames.per_tilt,
+                frames.scan
+            )
+        }),
     ];
     hash_of(parts.concat().as_bytes())
 }
@@ -243,6 +252,10 @@ pub fn prepare(
     record.seconds = started.elapsed().as_secs_f64();
     let prepared = Arc::clone(&outcome.series);
     record.output_hash = series_hash(&prepared);
+    record.details = outcome.drift.map_or(
+        serde_json::Value::Null,
+        |drift| serde_json::json!({ "drift": drift }),
+    );
     context.output(JobOutput::Prepared {
         outcome: Arc::new(outcome),
         params: params.clone(),

@@ -24,7 +24,8 @@ pub enum TiltAxis {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct SeriesInput {
-    /// Projections: `path` or `path:variable` (.mat, .npy, .npz, .mrc, .st, .ali, .tif)
+    /// Projections: `path` or `path:variable` (.mat, .npy, .npz, .mrc, .st, .ali, .tif, .h5, .emd, .dm3, .dm4, .ser), or a
+    /// folder of one file per tilt
     #[arg(long, value_name = "FILE")]
     pub projections: Option<String>,
     /// Angles in degrees, one (θ) or three (φ, θ, ψ) columns [default: a side-car of the projections]

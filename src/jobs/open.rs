@@ -128,7 +128,7 @@ fn series_input(projections: &str, angles: Option<String>, hints: &OpenHints) ->
 /// A file with several arrays that could be the stack is a question for the user.
 fn which_array(spec: &str, hints: &OpenHints) -> Result<Option<OpenQuestion>, JobError> {
     let (path, variable) = io::split_spec(spec);
-    if hints.variable.is_some() || variable.is_some() {
+    if hints.variable.is_some() || variable.is_some() || path.is_dir() {
         return Ok(None);
     }
     let arrays = io::list(&path).map_err(JobError::failed)?;

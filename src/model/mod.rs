@@ -12,5 +12,5 @@ pub mod volume;
 pub use atoms::{AtomId, Atoms, Column};
 pub use crystal::Crystal;
 pub use geometry::{EulerAngles, Matrix3, center_index};
-pub use tilt_series::TiltSeries;
+pub use tilt_series::{Frames, Scan, TiltSeries};
 pub use volume::Volume;

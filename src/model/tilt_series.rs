@@ -1,7 +1,42 @@
-//! A tilt series: images and the angles they were taken at.
+//! A tilt series: images, the angles they were taken at, and the quick frames they were averaged from.
 
 use super::geometry::EulerAngles;
-use ndarray::{Array3, ArrayView2, Axis};
+use ndarray::{Array3, ArrayView2, ArrayView4, Axis};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How the beam went over the specimen.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scan {
+    /// Lines run along x instead of y.
+    pub along_x: bool,
+    /// Time on a pixel, µs.
+    pub dwell_us: Option<f64>,
+    /// Time between the last pixel of a line and the first of the next, µs.
+    pub flyback_us: Option<f64>,
+}
+
+/// Several quick frames of each tilt, not registered to one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frames {
+    /// Counts, shape `(tilt · frame, x, y)` in standard layout: the frames of a tilt follow one another.
+    pub counts: Array3<f32>,
+    /// Frames of each tilt.
+    pub per_tilt: usize,
+    /// How they were scanned.
+    pub scan: Scan,
+}
+
+impl Frames {
+    /// Counts as `(tilt, frame, x, y)`; `None` when the frames do not fill whole tilts.
+    #[must_use]
+    pub fn by_tilt(&self) -> Option<ArrayView4<'_, f32>> {
+        let (n, x, y) = self.counts.dim();
+        let tilts = n.checked_div(self.per_tilt)?;
+        let shape = (tilts, self.per_tilt, x, y);
+        self.counts.view().into_shape_with_order(shape).ok()
+    }
+}
 
 /// `n` images of one object and their angles.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +51,8 @@ pub struct TiltSeries {
     pub included: Vec<bool>,
     /// Edge of a pixel, Å. `None` until a file or the user says it: it is never guessed.
     pub pixel_size: Option<f64>,
+    /// The frames the images are the means of, until they are registered.
+    pub frames: Option<Arc<Frames>>,
 }
 
 impl TiltSeries {
@@ -43,6 +80,7 @@ impl TiltSeries {
             angles,
             included,
             pixel_size,
+            frames: None,
         }
     }
 
@@ -87,6 +125,14 @@ impl TiltSeries {
             angles: tilts.iter().map(|&i| self.angles[i]).collect(),
             included: vec![true; tilts.len()],
             pixel_size: self.pixel_size,
+            frames: self.frames.as_ref().map(|frames| {
+                let of = |&tilt: &usize| tilt * frames.per_tilt..(tilt + 1) * frames.per_tilt;
+                let chosen: Vec<usize> = tilts.iter().flat_map(of).collect();
+                Arc::new(Frames {
+                    counts: frames.counts.select(Axis(0), &chosen),
+                    ..**frames
+                })
+            }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! From a raw tilt series to one that RESIRE can use: denoising, background and alignment.
+//! From a raw tilt series to one that RESIRE can use: frames and their drift, denoising, background and alignment.
 //!
 //! Which steps a series needs is decided from its own pixels ([`assess`]): where the vacuum around the specimen is
 //! empty nothing is subtracted, where the tilts already agree nothing is moved, and each decision comes with a
@@ -10,13 +10,15 @@
 pub mod align;
 pub mod background;
 pub mod bm3d;
+pub mod drift;
 pub mod frames;
 pub mod vacuum;
 
 pub use align::Misalignment;
 pub use background::BackgroundModel;
 pub use bm3d::{Bm3dError, Bm3dParams, Denoised};
-pub use frames::{FastAxis, FrameParams, Registered, register};
+pub use drift::{Drift, TiltDrift};
+pub use frames::{FastAxis, FrameId, FrameParams, Registered, register};
 
 use crate::model::TiltSeries;
 use crate::monitor::{Monitor, Stopped};
@@ -60,6 +62,10 @@ pub struct PrepareParams {
     /// Do every step that is not left out, whether the data needs it or not
     #[arg(long)]
     pub all_steps: bool,
+    /// How the frames of a tilt are registered
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub frames: FrameParams,
     /// How the background is carried on below the specimen
     #[arg(long, value_enum, default_value_t = Self::default().background_model)]
     pub background_model: BackgroundModel,
@@ -85,6 +91,7 @@ impl Default for PrepareParams {
         Self {
             skip: Vec::new(),
             all_steps: false,
+            frames: FrameParams::default(),
             background_model: BackgroundModel::Auto,
             dilation_px: 3,
             clamp: false,
@@ -110,7 +117,7 @@ impl Assessment {
     /// Whether any step is needed.
     #[must_use]
     pub fn needs_preparation(&self) -> bool {
-        [Step::Background, Step::Align]
+        [Step::Drift, Step::Background, Step::Align]
             .iter()
             .any(|step| !self.params.skip.contains(step))
     }
@@ -121,6 +128,8 @@ impl Assessment {
 pub struct Prepared {
     /// The prepared series.
     pub series: Arc<TiltSeries>,
+    /// How the specimen drifted during the frames; `None` when there were none, or they were left alone.
+    pub drift: Option<Drift>,
     /// What BM3D made of the raw counts, before anything was subtracted or moved; `None` when it was not asked for.
     pub denoised: Option<Denoised>,
     /// What was subtracted, shape `(tilt, x, y)`, before the images were moved; `None` when nothing was.
@@ -185,6 +194,9 @@ pub fn assess(series: &TiltSeries) -> Assessment {
     match Work::new(series, &params, &Monitor::silent()) {
         Ok(work) => {
             let mut skip = Vec::new();
+            if !drift::is_needed(series) {
+                skip.push(Step::Drift);
+            }
             if !work.subtract {
                 skip.push(Step::Background);
             }
@@ -199,7 +211,7 @@ pub fn assess(series: &TiltSeries) -> Assessment {
         }
         Err(error) => Assessment {
             params: PrepareParams {
-                skip: vec![Step::Background, Step::Align],
+                skip: vec![Step::Drift, Step::Background, Step::Align],
                 ..params
             },
             is_whole: false,
@@ -208,7 +220,7 @@ pub fn assess(series: &TiltSeries) -> Assessment {
     }
 }
 
-/// Prepares a series: denoises it on request, subtracts its background and aligns it as far as the data asks for it.
+/// Prepares a series: registers and sums its frames, denoises it on request, subtracts its background and aligns it as far as the data asks for it.
 ///
 /// # Errors
 /// Images that are too small or hold no finite numbers, a parameter out of range, or a stop.
@@ -217,6 +229,8 @@ pub fn prepare(
     params: &PrepareParams,
     monitor: &Monitor,
 ) -> Result<Prepared, PrepareError> {
+    let (summed, drift) = drift::remove(series, params, monitor)?.unzip();
+    let series = summed.as_ref().unwrap_or(series);
     let mut work = Work::new(series, params, monitor)?;
     let tilts = series.len();
     let mut images = work.flat;
@@ -260,10 +274,15 @@ pub fn prepare(
     }
     let prepared = TiltSeries {
         images,
+        frames: None,
         ..series.clone()
     };
+    if let Some(drift) = &drift {
+        work.notes.insert(0, drift.note());
+    }
     Ok(Prepared {
         series: Arc::new(prepared),
+        drift,
         denoised,
         background: work.background,
         background_level,

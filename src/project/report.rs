@@ -146,6 +146,19 @@ pub fn markdown(workspace: &Workspace) -> String {
     if let Some(pixel) = workspace.project.pixel_size {
         row("Pixel size (Å)", format!("{pixel:.4}"));
     }
+    if let Some(drift) = workspace
+        .record(Stage::Prepare)
+        .and_then(|record| record.details.pointer("/drift/mean_px_per_frame")?.as_f64())
+    {
+        let in_pixels = format!("{drift:.2} px");
+        let text = workspace
+            .project
+            .pixel_size
+            .map_or(in_pixels.clone(), |pixel| {
+                format!("{:.2} Å ({in_pixels})", drift * pixel)
+            });
+        row("Mean drift per frame", text);
+    }
     let params = &workspace.project.parameters.reconstruct;
     if let Some(run) = &workspace.reconstructed {
         row("Algorithm", "RESIRE".to_owned());

@@ -9,7 +9,7 @@ use super::carry::Unrepeated;
 use super::edits::{Edits, Entry};
 use super::workspace::{Project, Workspace};
 use crate::io::{IoError, write_atomically};
-use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
+use crate::model::{Atoms, EulerAngles, Frames, Scan, TiltSeries, Volume};
 use crate::numeric::fsc::Fsc;
 use crate::reconstruct::{Iteration, Reconstructed, Trial};
 use crate::trace::{Candidate, Traced};
@@ -99,6 +99,14 @@ struct StoredSeries {
     angles: Vec<EulerAngles>,
     included: Vec<bool>,
     pixel_size: Option<f64>,
+    #[serde(default)]
+    frames: Option<StoredFrames>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredFrames {
+    per_tilt: usize,
+    scan: Scan,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -135,6 +143,10 @@ impl StoredSeries {
             angles: series.angles.clone(),
             included: series.included.clone(),
             pixel_size: series.pixel_size,
+            frames: series.frames.as_ref().map(|frames| StoredFrames {
+                per_tilt: frames.per_tilt,
+                scan: frames.scan,
+            }),
         }
     }
 }
@@ -170,6 +182,9 @@ pub fn save(workspace: &Workspace, path: &Path) -> Result<(), StoreError> {
     };
     if let Some(series) = &workspace.series {
         arrays.write_grid("series", &series.images)?;
+        if let Some(frames) = &series.frames {
+            arrays.write_grid("frames", &frames.counts)?;
+        }
     }
     if let Some(series) = &workspace.prepared {
         arrays.write_grid("prepared", &series.images)?;
@@ -426,6 +441,25 @@ impl ArrayReader<'_> {
         }
         let mut series = TiltSeries::new(stored.name, images, stored.angles, stored.pixel_size);
         series.included = stored.included;
+        if let Some(stored) = stored.frames {
+            let counts = self.read_grid("frames")?;
+            let (found, x, y) = counts.dim();
+            if stored.per_tilt == 0
+                || found != n.saturating_mul(stored.per_tilt)
+                || [x, y] != series.image_size()
+            {
+                return Err(StoreError::Format {
+                    path: self.folder.join("frames").display().to_string(),
+                    expected: format!("{} frames of each of {n} images", stored.per_tilt),
+                    found: format!("{found} frames of {x} × {y} pixels"),
+                });
+            }
+            series.frames = Some(Arc::new(Frames {
+                counts,
+                per_tilt: stored.per_tilt,
+                scan: stored.scan,
+            }));
+        }
         Ok(Arc::new(series))
     }
 

@@ -86,6 +86,9 @@ pub struct Record {
     pub stopped: bool,
     /// R1 of the result, for reconstructions and refined models.
     pub r1: Option<f64>,
+    /// What the stage measured that its result does not hold, such as the drift of every tilt.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub details: serde_json::Value,
     /// What changed upstream since, when something did.
     pub stale_because: Option<String>,
 }

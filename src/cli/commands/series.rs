@@ -32,6 +32,7 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     let [x, y] = prepared.image_size();
     let result = json!({
         "tilts": prepared.len(), "size_px": [x, y], "notes": notes, "seconds": record.seconds,
+        "drift": record.details.get("drift"),
     });
     let mut lines = notes;
     lines.push(format!(

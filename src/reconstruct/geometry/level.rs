@@ -102,6 +102,7 @@ impl<'a> Level<'a> {
         Ok(TiltSeries {
             images,
             angles: (0..tilts).map(|tilt| poses.angles(tilt)).collect(),
+            frames: None,
             ..self.series.clone()
         })
     }
