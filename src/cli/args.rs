@@ -2,7 +2,7 @@
 //! are one text.
 
 use crate::analyze::AnalyzeParams;
-use crate::jobs::input::{AtomsInput, SeriesInput};
+use crate::jobs::input::{AtomsInput, Beam, SeriesInput};
 use crate::reconstruct::{Projector, ReconstructParams};
 use crate::trace::TraceParams;
 use clap::{Args, Parser, Subcommand};
@@ -47,12 +47,11 @@ pub enum Command {
     /// The whole road with parameters chosen from the data
     Auto(Auto),
     /// What is in a file: arrays, shapes, types, pixel size, angles
-    Info {
-        /// The file
-        file: String,
-    },
+    Info(Info),
     /// Denoising, background subtraction and alignment of a tilt series
     Preprocess(Preprocess),
+    /// True pixel size from images of a known crystal
+    Calibrate(Calibrate),
     /// RESIRE: tilt series → volume
     Reconstruct(Reconstruct),
     /// Slabs of a reconstruction (`reconstruct --slab`) → the whole volume
@@ -100,6 +99,16 @@ pub struct OutputDir {
     pub output: PathBuf,
 }
 
+/// `aetlas info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// The file
+    pub file: String,
+    /// The microscope, where the dose or the detector's name is asked for
+    #[command(flatten)]
+    pub beam: Beam,
+}
+
 /// `aetlas auto`.
 #[derive(Debug, Args)]
 pub struct Auto {
@@ -134,6 +143,20 @@ pub struct Preprocess {
     /// Prepared stack to write (.mrc, .npy)
     #[arg(short, long)]
     pub output: PathBuf,
+}
+
+/// `aetlas calibrate`.
+#[derive(Debug, Args)]
+pub struct Calibrate {
+    /// Images of the crystal, or stacks of them (`path` or `path:variable`)
+    #[arg(required = true)]
+    pub images: Vec<String>,
+    /// Nominal pixel size, Å, when the files do not say it
+    #[arg(long, value_name = "Å")]
+    pub pixel_size: Option<f64>,
+    /// How
+    #[command(flatten)]
+    pub params: crate::preprocess::CalibrateParams,
 }
 
 /// `aetlas reconstruct`.

@@ -149,8 +149,9 @@ fn dispatch(runner: &Runner, command: Command) -> anyhow::Result<End> {
     match command {
         Command::Demo(args) => commands::demo(runner, &args),
         Command::Auto(args) => commands::auto(runner, args),
-        Command::Info { file } => commands::info(runner, &file),
+        Command::Info(args) => commands::info(runner, &args),
         Command::Preprocess(args) => commands::preprocess(runner, args),
+        Command::Calibrate(args) => commands::calibrate(runner, &args),
         Command::Reconstruct(args) => commands::reconstruct(runner, args),
         Command::Merge(args) => commands::merge(runner, &args),
         Command::RefineGeometry(args) => commands::refine_geometry(runner, args),

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod auto;
 pub mod bench;
+pub mod calibrate;
 pub mod examine;
 pub mod execute;
 pub mod export;

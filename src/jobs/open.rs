@@ -1,9 +1,10 @@
 //! Opening files of any kind: what is a project, what a tilt series with its angles, what a volume, what a model.
 
-use super::input::{SeriesInput, TiltAxis, load_series};
+use super::input::{Beam, SeriesInput, TiltAxis, load_series};
 use super::{JobError, JobOutput, OpenHints, OpenQuestion};
 use crate::io;
 use crate::monitor::Monitor;
+use crate::preprocess::inspect::{detector_label, dose_per_image};
 use crate::project::session::{Lost, Session};
 use crate::project::{Sources, Workspace, store};
 use serde_json::Value;
@@ -192,7 +193,7 @@ fn repeat_analysis(workspace: &mut Workspace, monitor: &Monitor, notes: &mut Vec
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
+pub fn describe(file: &str, beam: &Beam) -> Result<(Value, Vec<String>), JobError> {
     let path = Path::new(file);
     if path.extension().is_some_and(|e| e == "aetlas") {
         let (workspace, notes) = store::open(path).map_err(JobError::failed)?;
@@ -231,8 +232,19 @@ pub fn describe(file: &str) -> Result<(Value, Vec<String>), JobError> {
         let high = tilts.fold(f64::NEG_INFINITY, f64::max);
         lines.push(format!("{} angles, {low:.1}° to {high:.1}°", angles.len()));
     }
+    let dwell = arrays.iter().find_map(|array| array.acquisition.dwell_us);
+    let count = angles.as_ref().map(Vec::len);
+    let dose = dose(beam, dwell, pixel_size, count, &mut lines)?;
+    let detector = beam
+        .inner_mrad
+        .zip(beam.convergence_mrad)
+        .map(|(inner, convergence)| detector_label(inner, convergence));
+    lines.extend(detector.map(|name| format!("detector {name}")));
     let json = serde_json::json!({
         "file": file,
+        "dose_e_per_A2": dose.map(|(image, _)| image),
+        "total_dose_e_per_A2": dose.and_then(|(_, total)| total),
+        "detector": detector,
         "arrays": arrays.iter().map(|array| serde_json::json!({
             "name": array.name, "shape": array.shape, "type": array.dtype,
             "pixel_size_A": array.acquisition.pixel_size, "axes": array.acquisition.axes,
@@ -283,6 +295,34 @@ fn describe_model(file: &str) -> Option<(Value, Vec<String>)> {
         "looks_like_angstrom": strange.is_none(),
     });
     Some((json, lines))
+}
+
+/// Electrons per Å² of an image and of the whole series, when the current is known.
+fn dose(
+    beam: &Beam,
+    dwell_us: Option<f64>,
+    pixel_size: Option<f64>,
+    tilts: Option<usize>,
+    lines: &mut Vec<String>,
+) -> Result<Option<(f64, Option<f64>)>, JobError> {
+    let Some(current) = beam.current_pa else {
+        return Ok(None);
+    };
+    let need = |value: Option<f64>, name: &str| {
+        value.filter(|v| v.is_finite() && *v > 0.0).ok_or_else(|| {
+            JobError::Failed(format!(
+                "the dose needs the {name}, above 0; the file does not say it"
+            ))
+        })
+    };
+    let current = need(Some(current), "beam current (--current-pa)")?;
+    let dwell = need(beam.dwell_us.or(dwell_us), "dwell time (--dwell-us)")?;
+    let pixel = need(beam.pixel_size.or(pixel_size), "pixel size (--pixel-size)")?;
+    let image = dose_per_image(current, dwell, pixel, beam.frames.unwrap_or(1));
+    let total = beam.tilts.or(tilts).map(|n| image * n as f64);
+    lines.push(format!("dose {image:.3e} e/Å² per image"));
+    lines.extend(total.map(|total| format!("dose {total:.3e} e/Å² of the series")));
+    Ok(Some((image, total)))
 }
 
 impl SeriesInput {

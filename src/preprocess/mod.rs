@@ -10,13 +10,16 @@
 pub mod align;
 pub mod background;
 pub mod bm3d;
+pub mod calibrate;
 pub mod drift;
 pub mod frames;
+pub mod inspect;
 pub mod vacuum;
 
 pub use align::Misalignment;
 pub use background::BackgroundModel;
 pub use bm3d::{Bm3dError, Bm3dParams, Denoised};
+pub use calibrate::{CalibrateParams, Calibration, CrystalImage, calibrate};
 pub use drift::{Drift, TiltDrift};
 pub use frames::{FastAxis, FrameId, FrameParams, Registered, register};
 
@@ -142,6 +145,8 @@ pub struct Prepared {
     pub shifts_px: Vec<[f64; 2]>,
     /// What the alignment saw; `None` when it could not look.
     pub misalignment: Option<Misalignment>,
+    /// Later images of the same side against the first, before they were moved.
+    pub damage: Vec<inspect::Damage>,
     /// What was decided and done, one sentence each.
     pub notes: Vec<String>,
 }
@@ -220,7 +225,8 @@ pub fn assess(series: &TiltSeries) -> Assessment {
     }
 }
 
-/// Prepares a series: registers and sums its frames, denoises it on request, subtracts its background and aligns it as far as the data asks for it.
+/// Prepares a series: registers and sums its frames, denoises it on request, subtracts its background and aligns it as
+/// far as the data asks for it.
 ///
 /// # Errors
 /// Images that are too small or hold no finite numbers, a parameter out of range, or a stop.
@@ -260,6 +266,8 @@ pub fn prepare(
                 .collect()
         },
     );
+    let damage = inspect::damage(&images, &series.angles, &series.included);
+    work.notes.extend(inspect::damage_note(&damage));
     if params.equalize_dose {
         work.notes.push(equalize(&mut images, &work.vacuums));
     }
@@ -283,6 +291,7 @@ pub fn prepare(
     Ok(Prepared {
         series: Arc::new(prepared),
         drift,
+        damage,
         denoised,
         background: work.background,
         background_level,

@@ -1,7 +1,7 @@
 //! Commands that go down the whole road.
 
 use super::say;
-use crate::cli::args::{Auto, Bench, OutputDir};
+use crate::cli::args::{Auto, Bench, Info, OutputDir};
 use crate::cli::{End, Ran, Runner, refuse_to_overwrite};
 use crate::jobs::{Job, JobOutput, accept, export, input, measure, open};
 use crate::project::{Workspace, report as table, store};
@@ -80,8 +80,8 @@ fn finish_road(
     Ok(ran.end)
 }
 
-pub fn info(runner: &Runner, file: &str) -> anyhow::Result<End> {
-    let (json, lines) = open::describe(file)?;
+pub fn info(runner: &Runner, args: &Info) -> anyhow::Result<End> {
+    let (json, lines) = open::describe(&args.file, &args.beam)?;
     runner.print(&json, &lines);
     Ok(End::Done)
 }

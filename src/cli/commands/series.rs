@@ -1,10 +1,10 @@
 //! Commands that end in a stack or a volume.
 
 use super::{pick, say};
-use crate::cli::args::{Merge, Preprocess, Project, Reconstruct, RefineGeometry};
+use crate::cli::args::{Calibrate, Merge, Preprocess, Project, Reconstruct, RefineGeometry};
 use crate::cli::{End, Runner, refuse_to_overwrite};
 use crate::figures::quality;
-use crate::jobs::{Job, JobOutput, export, geometry, input, measure, slabs};
+use crate::jobs::{Job, JobOutput, calibrate, export, geometry, input, measure, slabs};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     let [x, y] = prepared.image_size();
     let result = json!({
         "tilts": prepared.len(), "size_px": [x, y], "notes": notes, "seconds": record.seconds,
-        "drift": record.details.get("drift"),
+        "drift": record.details.get("drift"), "damage": record.details.get("damage"),
     });
     let mut lines = notes;
     lines.push(format!(
@@ -42,6 +42,40 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     ));
     runner.print(&result, &lines);
     Ok(ran.end)
+}
+
+pub fn calibrate(runner: &Runner, args: &Calibrate) -> anyhow::Result<End> {
+    let monitor = runner.monitor();
+    let found = calibrate::calibrate(&args.images, args.pixel_size, &args.params, &monitor)?;
+    runner.bar.clear();
+    let mut lines: Vec<String> = found
+        .images
+        .iter()
+        .map(|image| {
+            let [down, right] = image.drift_px_per_frame;
+            format!(
+                "{}: {:.5} ± {:.5} Å from {} spots, drift {down:.2} px down, {right:.2} px right",
+                image.name, image.pixel_size, image.standard_error, image.spots
+            )
+        })
+        .collect();
+    lines.extend(found.failed.iter().map(|why| format!("not used: {why}")));
+    lines.push(format!(
+        "calibrated / nominal: {:.5} ± {:.5} over {} images at {} scan rotations",
+        found.scale,
+        found.scale_error,
+        found.images.len(),
+        found.rotations
+    ));
+    if let (Some(nominal), Some(size), Some(error)) =
+        (found.nominal, found.calibrated, found.standard_error)
+    {
+        lines.push(format!(
+            "pixel size {size:.5} ± {error:.5} Å (nominal {nominal:.5} Å); use it with --pixel-size {size:.5}"
+        ));
+    }
+    runner.print(&serde_json::to_value(&found)?, &lines);
+    Ok(End::Done)
 }
 
 pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {

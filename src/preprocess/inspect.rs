@@ -1,0 +1,287 @@
+//! Questions asked of single images: how wide is a feature, what did the beam do to the specimen, what was the dose.
+
+use crate::model::EulerAngles;
+use crate::numeric::registration::Spectrum;
+use ndarray::{Array3, ArrayView2, Axis};
+use serde::Serialize;
+
+/// Images tilted by less than this are taken to show the specimen from the same side, degrees.
+const SAME_VIEW_DEG: f64 = 1.0;
+/// Low-pass of the comparison, pixels (standard deviation).
+const LOW_PASS_PX: f64 = 1.0;
+/// Electrons per second of one picoampere.
+const ELECTRONS_PER_PA: f64 = 1e-12 / 1.602_176_634e-19;
+
+/// Intensity along a line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LineProfile {
+    /// Distance from the line's beginning, pixels; steps of about one.
+    pub distance_px: Vec<f64>,
+    /// Mean count over the line's width.
+    pub values: Vec<f64>,
+}
+
+/// A peak of a profile above the line through the profile's ends.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ProfilePeak {
+    /// Middle between the two places of half height, pixels from the line's beginning.
+    pub middle_px: f64,
+    /// Full width at half maximum, pixels.
+    pub fwhm_px: f64,
+    /// Height above the base.
+    pub height: f64,
+}
+
+/// Intensity of an image from one place to another (pixels, `(x, y)`), averaged over `width_px` across the line,
+/// interpolated linearly; places outside the image are left out. `None` for a line without length or samples.
+#[must_use]
+pub fn line_profile(
+    image: ArrayView2<'_, f32>,
+    from: [f64; 2],
+    to: [f64; 2],
+    width_px: f64,
+) -> Option<LineProfile> {
+    let along = [to[0] - from[0], to[1] - from[1]];
+    let length = along[0].hypot(along[1]);
+    // A line beyond this leaves every image.
+    if !(length > 0.0 && length < 1e6 && (0.0..1e4).contains(&width_px)) {
+        return None;
+    }
+    let unit = along.map(|v| v / length);
+    let steps = length.round().max(1.0) as usize;
+    let across = width_px.floor().max(1.0) as usize;
+    let mut profile = LineProfile {
+        distance_px: Vec::with_capacity(steps + 1),
+        values: Vec::with_capacity(steps + 1),
+    };
+    for k in 0..=steps {
+        let distance = length * k as f64 / steps as f64;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for m in 0..across {
+            let aside = m as f64 - (across as f64 - 1.0) / 2.0;
+            let place = [
+                from[0] + unit[0] * distance - unit[1] * aside,
+                from[1] + unit[1] * distance + unit[0] * aside,
+            ];
+            if let Some(value) = linear_at(image, place) {
+                sum += value;
+                count += 1.0;
+            }
+        }
+        if count > 0.0 {
+            profile.distance_px.push(distance);
+            profile.values.push(sum / count);
+        }
+    }
+    (!profile.values.is_empty()).then_some(profile)
+}
+
+fn linear_at(image: ArrayView2<'_, f32>, place: [f64; 2]) -> Option<f64> {
+    let (nx, ny) = image.dim();
+    let inside = |v: f64, n: usize| v >= 0.0 && v <= n as f64 - 1.0;
+    if !(inside(place[0], nx) && inside(place[1], ny)) {
+        return None;
+    }
+    let base = place.map(|v| v.floor() as usize);
+    let share = [place[0] - base[0] as f64, place[1] - base[1] as f64];
+    let at = |i: usize, j: usize| f64::from(image[[i.min(nx - 1), j.min(ny - 1)]]);
+    let row = |i: usize| at(i, base[1]) * (1.0 - share[1]) + at(i, base[1] + 1) * share[1];
+    Some(row(base[0]) * (1.0 - share[0]) + row(base[0] + 1) * share[0])
+}
+
+impl LineProfile {
+    /// The highest peak; `None` when it does not fall to half its height on both sides.
+    #[must_use]
+    pub fn peak(&self) -> Option<ProfilePeak> {
+        let n = self.values.len();
+        let (first, last) = (*self.values.first()?, *self.values.last()?);
+        let base = |k: usize| first + (last - first) * k as f64 / (n.max(2) - 1) as f64;
+        let above: Vec<f64> = (0..n).map(|k| self.values[k] - base(k)).collect();
+        let top = (0..n).max_by(|&a, &b| above[a].total_cmp(&above[b]))?;
+        let half = above[top] / 2.0;
+        if !(half > 0.0 && half.is_finite()) {
+            return None;
+        }
+        // Between sample k below half and sample m above it.
+        let crossing = |k: usize, m: usize| {
+            let share = (half - above[k]) / (above[m] - above[k]);
+            self.distance_px[k] + share * (self.distance_px[m] - self.distance_px[k])
+        };
+        let left = (0..top).rev().find(|&k| above[k] < half)?;
+        let right = (top + 1..n).find(|&k| above[k] < half)?;
+        let (low, high) = (crossing(left, left + 1), crossing(right, right - 1));
+        Some(ProfilePeak {
+            middle_px: 0.5 * (low + high),
+            fwhm_px: high - low,
+            height: above[top],
+        })
+    }
+}
+
+/// A later image of the same side against the first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Damage {
+    /// Number of the image in the series, from 0.
+    pub image: usize,
+    /// Its tilt, degrees.
+    pub tilt_deg: f64,
+    /// Correlation with the first such image at the best shift: 1 for the same specimen without noise.
+    pub correlation: f64,
+    /// Its sum over that of the first: mass lost or gained.
+    pub intensity_ratio: f64,
+}
+
+/// Compares the images `(tilt, x, y)` taken at (nearly) zero tilt with the first of them. Empty when there is only one.
+#[must_use]
+pub fn damage(images: &Array3<f32>, angles: &[EulerAngles], included: &[bool]) -> Vec<Damage> {
+    let tilt_deg = |tilt: usize| angles[tilt].theta.to_degrees();
+    let views: Vec<usize> = (0..angles.len())
+        .filter(|&tilt| included[tilt] && tilt_deg(tilt).abs() < SAME_VIEW_DEG)
+        .collect();
+    let (_, nx, ny) = images.dim();
+    let [first, later @ ..] = views.as_slice() else {
+        return Vec::new();
+    };
+    if later.is_empty() || nx < 16 || ny < 16 {
+        return Vec::new();
+    }
+    let image = |tilt: usize| images.index_axis(Axis(0), tilt);
+    let reference = Spectrum::of(image(*first), LOW_PASS_PX).moved([0.0; 2]);
+    let sum = |tilt: usize| image(tilt).iter().map(|&v| f64::from(v)).sum::<f64>();
+    later
+        .iter()
+        .map(|&tilt| {
+            let limit = nx.min(ny) as f64 / 4.0;
+            let spectrum = Spectrum::of(image(tilt), LOW_PASS_PX);
+            let moved = spectrum.displacement_from(&reference, [0.0; 2], true, limit);
+            Damage {
+                image: tilt,
+                tilt_deg: tilt_deg(tilt),
+                correlation: overlap_correlation(image(*first), image(tilt), moved),
+                intensity_ratio: sum(tilt) / sum(*first),
+            }
+        })
+        .collect()
+}
+
+/// One sentence about the last image of the same side, if there is one.
+pub(super) fn damage_note(damage: &[Damage]) -> Option<String> {
+    let last = damage.last()?;
+    Some(format!(
+        "Damage: image {} at {:.1}° correlates with the first of that side by {:.3} and has {:.1} % of its counts",
+        last.image,
+        last.tilt_deg,
+        last.correlation,
+        100.0 * last.intensity_ratio
+    ))
+}
+
+/// Correlation of two images over their overlap, the second lying `moved` pixels from the first.
+fn overlap_correlation(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, moved: [f64; 2]) -> f64 {
+    let (mut n, mut sa, mut sb, mut saa, mut sbb, mut sab) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for ((i, j), &a) in a.indexed_iter() {
+        let a = f64::from(a);
+        if let Some(b) = linear_at(b, [i as f64 + moved[0], j as f64 + moved[1]]) {
+            n += 1.0;
+            sa += a;
+            sb += b;
+            saa += a * a;
+            sbb += b * b;
+            sab += a * b;
+        }
+    }
+    let spread = (saa - sa * sa / n) * (sbb - sb * sb / n);
+    if spread > 0.0 {
+        (sab - sa * sb / n) / spread.sqrt()
+    } else {
+        0.0
+    }
+}
+
+/// Electrons per Å² of one image: beam current (pA), dwell time (µs) and pixel size (Å), times the frames of a tilt.
+#[must_use]
+pub fn dose_per_image(current_pa: f64, dwell_us: f64, pixel_size: f64, frames: usize) -> f64 {
+    current_pa * ELECTRONS_PER_PA * dwell_us * 1e-6 * frames as f64 / (pixel_size * pixel_size)
+}
+
+/// What an annular detector shows, by its inner angle over the convergence semi-angle (both in mrad).
+#[must_use]
+pub fn detector_label(inner_mrad: f64, convergence_mrad: f64) -> &'static str {
+    match inner_mrad / convergence_mrad {
+        ratio if ratio >= 3.0 => "HAADF",
+        ratio if ratio >= 1.0 => "ADF/MAADF",
+        _ => "bright-field disk on the detector",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    fn spot(n: usize, place: [f64; 2], sigma: f64) -> Array2<f32> {
+        Array2::from_shape_fn((n, n), |(i, j)| {
+            let d2 = (i as f64 - place[0]).powi(2) + (j as f64 - place[1]).powi(2);
+            (5.0 + 100.0 * (-0.5 * d2 / (sigma * sigma)).exp()) as f32
+        })
+    }
+
+    #[test]
+    fn a_gaussian_has_its_width_in_every_direction() {
+        let image = spot(64, [30.0, 33.0], 4.0);
+        let expected = 4.0 * (8.0 * 2f64.ln()).sqrt();
+        for turn in [0.0f64, 0.4, 1.2] {
+            let away = [22.0 * turn.cos(), 22.0 * turn.sin()];
+            let from = [30.0 - away[0], 33.0 - away[1]];
+            let to = [30.0 + away[0], 33.0 + away[1]];
+            let profile = line_profile(image.view(), from, to, 1.0).unwrap();
+            let peak = profile.peak().unwrap();
+            assert!(
+                (peak.fwhm_px - expected).abs() < 0.1,
+                "{peak:?} instead of {expected}"
+            );
+            assert!((peak.middle_px - 22.0).abs() < 0.05 && (peak.height - 100.0).abs() < 1.0);
+        }
+        let edge = line_profile(image.view(), [30.0, 33.0], [30.0, 60.0], 3.0).unwrap();
+        assert_eq!(edge.peak(), None, "half a peak has no width");
+        assert!(line_profile(image.view(), [3.0, 3.0], [3.0, 3.0], 1.0).is_none());
+        assert!(line_profile(image.view(), [-30.0, 0.0], [-10.0, 0.0], 1.0).is_none());
+    }
+
+    #[test]
+    fn damage_shows_as_lost_correlation_and_mass() {
+        let first = spot(48, [20.0, 24.0], 3.0) + spot(48, [31.0, 20.0], 3.0);
+        let moved = spot(48, [22.3, 24.0], 3.0) + spot(48, [33.3, 20.0], 3.0);
+        let molten = spot(48, [22.3, 24.0], 3.0) + spot(48, [25.0, 33.0], 3.0) * 0.5;
+        let mut images = Array3::zeros((4, 48, 48));
+        for (mut slot, image) in images
+            .outer_iter_mut()
+            .zip([&first, &first, &moved, &molten])
+        {
+            slot.assign(image);
+        }
+        let angles = [0.0, 40.0, 0.2, -0.1]
+            .map(EulerAngles::from_tilt_deg)
+            .to_vec();
+        let found = damage(&images, &angles, &[true; 4]);
+        assert_eq!([found[0].image, found[1].image], [2, 3]);
+        assert!(found[0].correlation > 0.99 && (found[0].intensity_ratio - 1.0).abs() < 0.01);
+        assert!(
+            found[1].correlation < 0.8 && found[1].intensity_ratio < 0.9,
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn dose_and_detector_follow_from_their_definitions() {
+        // 1 pA for 1 µs are 6.2415 electrons.
+        let dose = dose_per_image(10.0, 5.0, 0.5, 3);
+        assert!(
+            (dose - 6.241_509 * 50.0 * 3.0 / 0.25).abs() < 1e-2,
+            "{dose}"
+        );
+        assert_eq!(detector_label(90.0, 30.0), "HAADF");
+        assert_eq!(detector_label(39.0, 30.0), "ADF/MAADF");
+        assert!(detector_label(10.0, 30.0).starts_with("bright"));
+    }
+}
