@@ -5,9 +5,11 @@ use aetlas::io::{self, SeriesOptions};
 use aetlas::model::{EulerAngles, TiltSeries};
 use aetlas::monitor::Monitor;
 use aetlas::preprocess::{FrameId, PrepareParams, Step, assess, prepare};
+use aetlas::project::{Workspace, store};
 use ndarray::{Array4, ArrayView2, s};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, Poisson};
+use std::sync::Arc;
 
 const TILTS: usize = 9;
 const FRAMES: usize = 3;
@@ -253,4 +255,19 @@ fn a_folder_of_files_reads_as_the_stack() {
             assert!(error.contains("tilt99.npy"), "{error}");
         }
     }
+}
+
+#[test]
+fn a_project_keeps_the_frames_and_both_pixel_sizes() {
+    let mut series = loaded(&raw(false));
+    series.nominal_pixel_size = Some(0.48);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("raw.aetlas");
+    let workspace = Workspace {
+        series: Some(Arc::new(series.clone())),
+        ..Workspace::default()
+    };
+    store::save(&workspace, &path).unwrap();
+    let (back, _) = store::open(&path).unwrap();
+    assert_eq!(*back.series.unwrap(), series);
 }

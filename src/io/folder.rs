@@ -7,7 +7,7 @@
 use super::array::shape_text;
 use super::arrays::{Contents, Format, LoadedArray, loaded};
 use super::error::{IoError, label};
-use super::series::is_angle_file;
+use super::series::{is_angle_file, load_angles};
 use ndarray::{ArrayD, IxDyn};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,13 @@ fn natural_key(path: &Path) -> Vec<(u128, String)> {
     parts
 }
 
+/// Whether a file holds images, by its ending, and not the angles they were taken at.
+pub(crate) fn is_image(path: &Path) -> bool {
+    // Images are often named after their tilt, like lists of angles.
+    let holds_angles = || is_angle_file(path) && load_angles(&path.to_string_lossy()).is_ok();
+    Format::of(path).is_some() && !holds_angles()
+}
+
 /// The image files of a folder, in order; all of one format.
 ///
 /// # Errors
@@ -44,7 +51,7 @@ pub(crate) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
     let entries = std::fs::read_dir(folder).map_err(|source| IoError::system(folder, source))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_file() && Format::of(path).is_some() && !is_angle_file(path))
+        .filter(|path| path.is_file() && is_image(path))
         .collect();
     files.sort_by_cached_key(|path| natural_key(path));
     let Some(format) = files.first().and_then(|path| Format::of(path)) else {

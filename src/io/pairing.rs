@@ -2,7 +2,7 @@
 
 use super::arrays::{ArrayInfo, Contents, Format};
 use super::error::label;
-use super::folder::image_files;
+use super::folder::{image_files, is_image};
 use super::save::load_atoms;
 use super::series::{is_angle_file, load_angles};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ pub fn pair_files(paths: &[PathBuf]) -> Pairing {
                 inside.sort();
                 if pairing.projections.is_none() && is_series(path) {
                     pairing.projections = Some(path.display().to_string());
-                    inside.retain(|file| Format::of(file).is_none() || is_angle_file(file));
+                    inside.retain(|file| !is_image(file));
                 }
                 files.extend(inside);
             }

@@ -305,6 +305,7 @@ pub fn load_series(
         ));
     }
     let axes = choose_axes(&array, &table, options, &mut notes)?;
+    let stated = array.pixel_size.or(table.pixel_size);
     let pixel_size = choose_pixel_size(
         &path,
         options,
@@ -359,6 +360,9 @@ pub fn load_series(
     ));
     let mut series = TiltSeries::new(label(&path), images, angles, pixel_size);
     series.frames = frames;
+    // Single precision in a file's head is no other pixel size.
+    series.nominal_pixel_size =
+        stated.filter(|stated| pixel_size.is_some_and(|used| (stated / used - 1.0).abs() > 1e-5));
     Ok((series, notes))
 }
 

@@ -51,6 +51,8 @@ pub struct TiltSeries {
     pub included: Vec<bool>,
     /// Edge of a pixel, Å. `None` until a file or the user says it: it is never guessed.
     pub pixel_size: Option<f64>,
+    /// What the microscope states it to be, Å, where a calibrated size is used instead.
+    pub nominal_pixel_size: Option<f64>,
     /// The frames the images are the means of, until they are registered.
     pub frames: Option<Arc<Frames>>,
 }
@@ -80,7 +82,21 @@ impl TiltSeries {
             angles,
             included,
             pixel_size,
+            nominal_pixel_size: None,
             frames: None,
+        }
+    }
+
+    /// The series without its images and frames, for a copy that gets others.
+    #[must_use]
+    pub fn without_pixels(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            images: Array3::zeros((0, 0, 0)),
+            angles: self.angles.clone(),
+            included: self.included.clone(),
+            frames: None,
+            ..*self
         }
     }
 
@@ -125,6 +141,7 @@ impl TiltSeries {
             angles: tilts.iter().map(|&i| self.angles[i]).collect(),
             included: vec![true; tilts.len()],
             pixel_size: self.pixel_size,
+            nominal_pixel_size: self.nominal_pixel_size,
             frames: self.frames.as_ref().map(|frames| {
                 let of = |&tilt: &usize| tilt * frames.per_tilt..(tilt + 1) * frames.per_tilt;
                 let chosen: Vec<usize> = tilts.iter().flat_map(of).collect();

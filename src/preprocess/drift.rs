@@ -114,12 +114,9 @@ pub(super) fn remove(
         tilts,
     };
     let summed = TiltSeries {
-        name: series.name.clone(),
         images: found.images,
-        angles: series.angles.clone(),
-        included: series.included.clone(),
-        pixel_size: series.pixel_size,
         frames: None,
+        ..series.without_pixels()
     };
     Ok(Some((summed, drift)))
 }

@@ -19,6 +19,7 @@ pub fn json(workspace: &Workspace) -> Value {
         "project": project.name,
         "sources": project.sources,
         "pixel_size_A": project.pixel_size,
+        "nominal_pixel_size_A": workspace.series.as_ref().and_then(|s| s.nominal_pixel_size),
         "series": workspace.series.as_ref().map(|series| json!({
             "images": series.len(),
             "included": series.included_tilts().len(),
@@ -145,6 +146,13 @@ pub fn markdown(workspace: &Workspace) -> String {
     }
     if let Some(pixel) = workspace.project.pixel_size {
         row("Pixel size (Å)", format!("{pixel:.4}"));
+    }
+    if let Some(nominal) = workspace
+        .series
+        .as_ref()
+        .and_then(|series| series.nominal_pixel_size)
+    {
+        row("Nominal pixel size (Å)", format!("{nominal:.4}"));
     }
     if let Some(drift) = workspace
         .record(Stage::Prepare)

@@ -100,6 +100,8 @@ struct StoredSeries {
     included: Vec<bool>,
     pixel_size: Option<f64>,
     #[serde(default)]
+    nominal_pixel_size: Option<f64>,
+    #[serde(default)]
     frames: Option<StoredFrames>,
 }
 
@@ -143,6 +145,7 @@ impl StoredSeries {
             angles: series.angles.clone(),
             included: series.included.clone(),
             pixel_size: series.pixel_size,
+            nominal_pixel_size: series.nominal_pixel_size,
             frames: series.frames.as_ref().map(|frames| StoredFrames {
                 per_tilt: frames.per_tilt,
                 scan: frames.scan,
@@ -441,6 +444,7 @@ impl ArrayReader<'_> {
         }
         let mut series = TiltSeries::new(stored.name, images, stored.angles, stored.pixel_size);
         series.included = stored.included;
+        series.nominal_pixel_size = stored.nominal_pixel_size;
         if let Some(stored) = stored.frames {
             let counts = self.read_grid("frames")?;
             let (found, x, y) = counts.dim();

@@ -241,6 +241,10 @@ fn cross(a: [f64; 2], b: [f64; 2]) -> f64 {
     a[0] * b[1] - a[1] * b[0]
 }
 
+fn cosine(a: [f64; 2], b: [f64; 2]) -> f64 {
+    (a[0] * b[0] + a[1] * b[1]) / (length(a) * length(b))
+}
+
 fn length(v: [f64; 2]) -> f64 {
     v[0].hypot(v[1])
 }
@@ -379,11 +383,8 @@ fn index(
                     // Drift changes angles and the ratio of lengths by far less than this.
                     let alike = fits(other.wave, h).is_some_and(|s| (s / scale - 1.0).abs() < 0.05);
                     let area = cross(g, h);
-                    let sine = |c: f64, a: [f64; 2], b: [f64; 2]| c / (length(a) * length(b));
-                    if !alike
-                        || (sine(turn, one.wave, other.wave).abs() - sine(area, g, h).abs()).abs()
-                            > 0.06
-                    {
+                    let bent = cosine(one.wave, other.wave) - cosine(g, h);
+                    if !alike || bent.abs() > 0.05 || area.abs() < 1e-9 {
                         continue;
                     }
                     // M (g h) = (q₁ q₂)
