@@ -71,7 +71,7 @@ impl Crystal {
                 _ => return None,
             };
             let constant = constant.trim().parse().ok()?;
-            (0.5..100.0)
+            (0.5..30.0)
                 .contains(&constant)
                 .then_some(Self { lattice, constant })
         });
@@ -100,8 +100,8 @@ impl Crystal {
 
     /// The reflections perpendicular to `zone` up to `most` cycles/Å, of each pair ±g one, the innermost first.
     pub(super) fn reflections(&self, zone: [i32; 3], most: f64) -> Vec<Reflection> {
-        // A lattice plane spacing below 0.2 Å is beyond every image; it also bounds the search.
-        let reach = (most.min(5.0) * self.constant).floor() as i32;
+        // Planes closer than a third of an ångström are beyond every image; it also bounds the search.
+        let reach = (most.min(3.0) * self.constant).floor() as i32;
         let [first, second] = in_plane(zone.map(f64::from));
         let mut found = Vec::new();
         for h in -reach..=reach {
