@@ -212,7 +212,13 @@ fn registered_raw_frames_resemble_the_noise_free_images_more_than_summed_ones() 
         }
     };
     let plain = score(frames.sum_axis(Axis(1)));
-    let registered = register(frames.view(), Scan::default(), &FrameParams::default(), &Monitor::silent()).expect("valid");
+    let registered = register(
+        frames.view(),
+        Scan::default(),
+        &FrameParams::default(),
+        &Monitor::silent(),
+    )
+    .expect("valid");
     let corrected = score(registered.images);
     println!(
         "correlation with the noise-free images: summed {plain:.4}, registered {corrected:.4}"
