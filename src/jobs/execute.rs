@@ -252,10 +252,7 @@ pub fn prepare(
     record.seconds = started.elapsed().as_secs_f64();
     let prepared = Arc::clone(&outcome.series);
     record.output_hash = series_hash(&prepared);
-    record.details = outcome.drift.map_or(
-        serde_json::Value::Null,
-        |drift| serde_json::json!({ "drift": drift }),
-    );
+    record.details = serde_json::json!({ "drift": outcome.drift, "damage": outcome.damage });
     context.output(JobOutput::Prepared {
         outcome: Arc::new(outcome),
         params: params.clone(),
