@@ -18,7 +18,7 @@ mod level;
 
 pub use judge::{GeometryVerdict, judge_geometry};
 
-use super::ReconstructError;
+use super::{ReconstructError, ReconstructParams};
 use crate::model::{TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
 use crate::numeric::poses::{COMPONENTS, Poses};
@@ -149,6 +149,7 @@ pub fn refine_geometry(
     observe: &mut dyn FnMut(&GeometryRound),
 ) -> Result<GeometryRefined, ReconstructError> {
     check(series, params)?;
+    let _device = super::on_gpu::hold_device(&ReconstructParams::default());
     let mut run = Run::new(series, params, monitor);
     match run.refine(observe) {
         Ok(()) => run.finish(series, false),

@@ -371,6 +371,7 @@ pub fn reconstruct(
     monitor: &Monitor,
     observe: &mut dyn FnMut(&Iteration, &dyn Fn() -> Volume),
 ) -> Result<Reconstructed, ReconstructError> {
+    let _device = on_gpu::hold_device(params);
     for warning in input::warnings(series, params) {
         monitor.warn(&warning);
     }

@@ -62,6 +62,11 @@ pub(super) fn place(
     (Box::new(on_cpu), wanted.then_some(text))
 }
 
+/// Holds the wanted device open while several reconstructions follow one another.
+pub(super) fn hold_device(params: &ReconstructParams) -> Option<Rc<Gpu>> {
+    Gpu::shared(adapter_wanted(params).ok()?).ok()
+}
+
 /// Whether a device gives room for the iterations.
 pub(super) fn fits_on_device(
     which: Which,
@@ -70,7 +75,7 @@ pub(super) fn fits_on_device(
 ) -> Result<(), GpuError> {
     let used = series.only_included();
     let fitted = vec![true; used.len()];
-    let gpu = Rc::new(Gpu::open(which)?);
+    let gpu = Gpu::shared(which)?;
     let blur = kernel(&used, params);
     let setup = setup(&used, params, &fitted, None, blur.as_ref());
     Iterations::new(gpu, &setup).map(|_| ())
@@ -86,7 +91,7 @@ impl OnGpu {
         start: Option<&Volume>,
         support: Option<&Volume>,
     ) -> Result<Self, GpuError> {
-        let gpu = Rc::new(Gpu::open(which)?);
+        let gpu = Gpu::shared(which)?;
         let blur = kernel(series, params);
         let setup = setup(series, params, fitted, support, blur.as_ref());
         let mut iterations = Iterations::new(gpu, &setup)?;

@@ -3,10 +3,12 @@
 use super::GpuError;
 use super::kernels::Kernels;
 use super::work::Pace;
+use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub struct Gpu {
     pub(super) binding_bytes: u64,
     pub(super) pace: Pace,
     name: String,
+    software: bool,
     /// The first error nobody waited for.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -84,6 +87,24 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 }
 
 impl Gpu {
+    /// The device that this thread has open, or else a new one: to open one and to compile its kernels takes longer than
+    /// a short reconstruction.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn shared(which: Which) -> Result<Rc<Self>, GpuError> {
+        thread_local! {
+            static OPEN: RefCell<Weak<Gpu>> = const { RefCell::new(Weak::new()) };
+        }
+        let serves = |gpu: &Rc<Self>| gpu.check().is_ok() && (which == Which::Any || !gpu.software);
+        if let Some(gpu) = OPEN.with_borrow(Weak::upgrade).filter(serves) {
+            return Ok(gpu);
+        }
+        let gpu = Rc::new(Self::open(which)?);
+        OPEN.set(Rc::downgrade(&gpu));
+        Ok(gpu)
+    }
+
     /// Opens the best adapter of the wanted kind.
     ///
     /// # Errors
@@ -115,6 +136,7 @@ impl Gpu {
     fn of(adapter: &wgpu::Adapter) -> Result<Self, GpuError> {
         let info = adapter.get_info();
         let limits = adapter.limits();
+        let software = info.device_type == wgpu::DeviceType::Cpu;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("aetlas compute"),
             required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
@@ -154,7 +176,8 @@ impl Gpu {
             binding_bytes: limits
                 .max_storage_buffer_binding_size
                 .min(limits.max_buffer_size),
-            pace: Pace::new(info.device_type == wgpu::DeviceType::Cpu),
+            pace: Pace::new(software),
+            software,
             name: info.name,
             failure,
         };

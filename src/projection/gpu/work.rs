@@ -8,8 +8,10 @@ use crate::monitor::Stopped;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// Seconds of work that are sent at a time.
-const PIECE_SECS: f64 = 0.08;
+/// Seconds of work that are sent at a time: a frame of the window, which may be drawn by the same device.
+const PIECE_SECS: f64 = 0.012;
+/// The same where the processor plays the device, and sending costs more.
+const SOFTWARE_PIECE_SECS: f64 = 0.08;
 /// How often a stop is looked for while waiting.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Bytes from one entry of the buffer of first numbers to the next: the largest alignment a driver may ask for.
@@ -18,6 +20,7 @@ const FIRST_STRIDE: usize = 256;
 /// How fast the device is, learned on the way. A *sample* is one voxel at one tilt in one direction.
 pub(super) struct Pace {
     samples_per_second: Cell<f64>,
+    piece_secs: f64,
     /// Samples sent since the device was last idle, and when the first was.
     sent: Cell<Option<(f64, Instant)>>,
 }
@@ -26,13 +29,18 @@ impl Pace {
     pub(super) fn new(software: bool) -> Self {
         Self {
             samples_per_second: Cell::new(if software { 1e7 } else { 1e10 }),
+            piece_secs: if software {
+                SOFTWARE_PIECE_SECS
+            } else {
+                PIECE_SECS
+            },
             sent: Cell::new(None),
         }
     }
 
     /// Samples of a piece.
     fn piece(&self) -> f64 {
-        PIECE_SECS * self.samples_per_second.get()
+        self.piece_secs * self.samples_per_second.get()
     }
 
     fn sends(&self, samples: f64) {
