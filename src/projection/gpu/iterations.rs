@@ -147,6 +147,7 @@ impl Iterations {
         let needed = grid.bytes(setup.accelerated, setup.blur.is_some());
         let this = gpu.allocate(needed, || Self::allocated(Rc::clone(&gpu), grid, setup))?;
         // What was written waits in the host's memory until something is sent.
+        this.gpu.queue.submit([]);
         work::wait(&this.gpu, &|| Ok(()))?;
         Ok(this)
     }
