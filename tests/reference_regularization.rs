@@ -172,7 +172,7 @@ fn table(
         })
     });
     println!(
-        "| way | kernel (Å) | iterations | R1 | R_free | recall | precision | RMSD (pm) | s |"
+        "| way | kernel (Å) | iterations | R1 | free misfit | recall | precision | RMSD (pm) | s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let row = |way: &Way| {
@@ -187,7 +187,7 @@ fn table(
         };
         let traced = trace(&outcome.volume, &params, None, &monitor).expect("a volume");
         let compared = compare(&traced.atoms, truth, rules).expect("two models");
-        let free = outcome.trials.iter().map(|t| t.r_free);
+        let free = outcome.trials.iter().map(|t| t.misfit_free);
         println!(
             "| {} | {:.3} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.2} | {seconds:.1} |",
             way.name,

@@ -154,6 +154,7 @@ fn document(app: &mut App, pixel_size: Option<f64>) {
                 .collect::<Vec<_>>()
                 .into(),
             r_free: None,
+            misfit_free: None,
             objective: 1e6 / number as f64,
             elapsed_secs: 0.1 * number as f64,
         })

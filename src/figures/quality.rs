@@ -73,16 +73,19 @@ pub fn fsc_figure(fsc: &Fsc) -> Figure {
     }
 }
 
-/// R of the tilts left out against the width of the kernel; `None` with fewer than two trials.
+/// Misfit of the tilts left out against the width of the kernel; `None` with fewer than two trials.
 #[must_use]
 pub fn trials_figure(trials: &[Trial], chosen: Option<f64>) -> Option<Figure> {
     if trials.len() < 2 {
         return None;
     }
-    let points: Vec<[f64; 2]> = trials.iter().map(|t| [t.kernel_width, t.r_free]).collect();
+    let points: Vec<[f64; 2]> = trials
+        .iter()
+        .map(|t| [t.kernel_width, t.misfit_free])
+        .collect();
     let mut layers = vec![
         Layer::Line {
-            name: "R_free".to_owned(),
+            name: "tilts left out".to_owned(),
             points: points.clone(),
             ink: Ink::Secondary,
             dashed: false,
@@ -106,10 +109,10 @@ pub fn trials_figure(trials: &[Trial], chosen: Option<f64>) -> Option<Figure> {
         id: "kernel".to_owned(),
         title: "Choice of the kernel".to_owned(),
         x: AxisLabel::new("Width of the kernel in the loop", "Å"),
-        y: AxisLabel::new("R_free", ""),
+        y: AxisLabel::new("Relative misfit of the tilts left out", ""),
         layers,
         note: format!(
-            "R of the tilts left out, lowest of short reconstructions; reached after {} iterations; 0 is no kernel",
+            "root of Σ(computed − measured)² / Σ measured² over the tilts left out, lowest of short reconstructions; reached after {} iterations; 0 is no kernel",
             iterations.join(", ")
         ),
         ..Figure::default()
@@ -146,7 +149,7 @@ mod tests {
         let trial = Trial {
             kernel_width: 0.3,
             iterations: 12,
-            r_free: 0.2,
+            misfit_free: 0.2,
         };
         assert!(trials_figure(&[trial], None).is_none());
         assert!(trials_figure(&[trial; 3], Some(0.3)).is_some());

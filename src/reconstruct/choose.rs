@@ -1,6 +1,6 @@
 //! Width of the kernel and number of iterations, chosen by tilts that short reconstructions have not seen.
 //!
-//! Every fifth tilt is left out; R_free is how badly it is predicted. Too narrow a kernel (or too many iterations) fits
+//! Every fifth tilt is left out; its misfit is how badly it is predicted. Too narrow a kernel (or too many iterations) fits
 //! the noise of the other tilts, too wide a one (or too few) misses the object: both raise it. No truth, no model and no
 //! noise level enters.
 
@@ -29,10 +29,10 @@ const WIDEST: f64 = 10.0;
 pub struct Trial {
     /// Width of the kernel in the loop, Å; 0 without one.
     pub kernel_width: f64,
-    /// The iteration whose R_free was lowest.
+    /// Iterations after which the tilts left out were explained best.
     pub iterations: usize,
-    /// R of the tilts left out, then.
-    pub r_free: f64,
+    /// Their relative misfit then, `√(Σ (Πᵢ O − bᵢ)² / Σ bᵢ²)`.
+    pub misfit_free: f64,
 }
 
 /// Parameters with nothing left to choose.
@@ -64,7 +64,7 @@ pub(super) fn choose(
     let pixel_size = super::check(&used, params)?;
     if used.len() < FEWEST_TILTS {
         chosen.notes.push(format!(
-            "{} tilts are too few to leave some out: nothing was chosen by R_free, no kernel is used.",
+            "{} tilts are too few to leave some out: nothing was chosen, no kernel is used.",
             used.len()
         ));
         if width_open {
@@ -72,7 +72,7 @@ pub(super) fn choose(
         }
         return Ok(chosen);
     }
-    monitor.phase("Choose by R_free");
+    monitor.phase("Choose by tilts left out");
     let (band, volume_size) = band(&used, params);
     let trial = |width: Option<f64>| {
         let params = ReconstructParams {
@@ -96,16 +96,16 @@ pub(super) fn choose(
             trials.push(trial(Some(width))?);
             width *= RATIO;
             // A kernel hardly wider than the grid may do worse than none where a wider one does better.
-            let r_free: Vec<f64> = trials.iter().map(|t| t.r_free).collect();
-            if watch::lowest_at(&r_free).is_some_and(|lowest| lowest + 2 < trials.len()) {
+            let misfits: Vec<f64> = trials.iter().map(|t| t.misfit_free).collect();
+            if watch::lowest_at(&misfits).is_some_and(|lowest| lowest + 2 < trials.len()) {
                 break;
             }
         }
     } else {
         trials.push(trial(params.kernel())?);
     }
-    let r_free: Vec<f64> = trials.iter().map(|t| t.r_free).collect();
-    let best = watch::lowest_at(&r_free).unwrap_or_default();
+    let misfits: Vec<f64> = trials.iter().map(|t| t.misfit_free).collect();
+    let best = watch::lowest_at(&misfits).unwrap_or_default();
     if width_open {
         let width = lowest_width(trials, best);
         chosen.params.kernel_width = width;
@@ -117,14 +117,14 @@ pub(super) fn choose(
     if length_open {
         chosen.params.iterations = trials[best].iterations;
         chosen.notes.push(format!(
-            "Iterations {}: beyond, the tilts left out are explained no better (R_free {:.4}).",
-            trials[best].iterations, trials[best].r_free
+            "Iterations {}: beyond, the tilts left out are explained no better (misfit {:.4}).",
+            trials[best].iterations, trials[best].misfit_free
         ));
     }
     Ok(chosen)
 }
 
-/// Runs until R_free has been lowest.
+/// Runs until the tilts left out have been explained best.
 fn try_out(
     series: &TiltSeries,
     params: &ReconstructParams,
@@ -136,12 +136,12 @@ fn try_out(
     while iterations.len() <= params.iterations && watch::enough(&iterations).is_none() {
         iterations.push(resire.step(monitor)?);
     }
-    let free: Vec<f64> = iterations.iter().filter_map(|i| i.r_free).collect();
+    let free: Vec<f64> = iterations.iter().filter_map(|i| i.misfit_free).collect();
     let at = watch::lowest_at(&free).unwrap_or_default();
     Ok(Trial {
         kernel_width: params.kernel().unwrap_or(0.0),
         iterations: at.max(1),
-        r_free: free.get(at).copied().unwrap_or(f64::NAN),
+        misfit_free: free.get(at).copied().unwrap_or(f64::NAN),
     })
 }
 
@@ -158,8 +158,8 @@ fn lowest_width(trials: &[Trial], best: usize) -> Option<f64> {
         return Some(width);
     };
     let (down, up) = (
-        left.r_free - trials[best].r_free,
-        right.r_free - trials[best].r_free,
+        left.misfit_free - trials[best].misfit_free,
+        right.misfit_free - trials[best].misfit_free,
     );
     let offset = if down + up > 0.0 {
         0.5 * (down - up) / (down + up)
@@ -172,15 +172,15 @@ fn lowest_width(trials: &[Trial], best: usize) -> Option<f64> {
 fn width_note(trials: &[Trial], width: Option<f64>) -> String {
     let tried: Vec<String> = trials
         .iter()
-        .map(|t| format!("{:.2} Å {:.4}", t.kernel_width, t.r_free))
+        .map(|t| format!("{:.2} Å {:.5}", t.kernel_width, t.misfit_free))
         .collect();
     let tried = tried.join(", ");
     match width {
         Some(width) => format!(
-            "Kernel of {width:.3} Å: it explains the tilts left out best (R_free by width: {tried})."
+            "Kernel of {width:.3} Å: it explains the tilts left out best (misfit by width: {tried})."
         ),
         None => format!(
-            "No kernel: none explains the tilts left out better (R_free by width: {tried})."
+            "No kernel: none explains the tilts left out better (misfit by width: {tried})."
         ),
     }
 }

@@ -119,7 +119,7 @@ pub struct ReconstructParams {
     /// Standard deviation of the kernel in the loop, Å [default: chosen by the tilts left out]
     #[arg(long, value_name = "WIDTH")]
     pub kernel_width: Option<f64>,
-    /// End the iterations when R_free (or the objective) no longer falls; the number of iterations is then the most
+    /// End the iterations when the tilts left out are explained no better; the number of iterations is then the most
     #[arg(long)]
     pub auto_stop: bool,
     /// Also reconstruct every second tilt and the others apart and correlate the halves shell by shell (FSC)
@@ -183,6 +183,10 @@ pub struct Iteration {
     pub r1_per_tilt: Arc<[f64]>,
     /// Mean over the tilts left out, when some are.
     pub r_free: Option<f64>,
+    /// `√(Σ (Πᵢ O − bᵢ)² / Σ bᵢ²)` over the tilts left out, when some are: what the choice of a kernel and an automatic
+    /// stop go by, because squares point at the mean of noisy counts where magnitudes point at their median.
+    #[serde(default)]
+    pub misfit_free: Option<f64>,
     /// `½ Σᵢ ‖Πᵢ O − bᵢ‖²` over fitted tilts.
     pub objective: f64,
     /// Wall seconds since the first iteration began.

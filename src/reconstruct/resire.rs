@@ -24,6 +24,8 @@ pub struct Resire {
     size: [usize; 3],
     /// `Σ|b|` of each tilt.
     totals: Vec<f64>,
+    /// `Σ b²` of each tilt.
+    powers: Vec<f64>,
     /// Whether a tilt is fitted (else it is left out for R_free).
     fitted: Vec<bool>,
     /// Inverse of the largest curvature.
@@ -86,7 +88,8 @@ impl Resire {
             params: params.clone(),
             pixel_size,
             size,
-            totals: totals(&used),
+            totals: totals(&used, f64::abs),
+            powers: totals(&used, |v| v * v),
             fitted,
             gain: 0.0,
             full_gain: 0.0,
@@ -125,7 +128,8 @@ impl Resire {
             });
         }
         self.on_any_engine(monitor, |this, _| this.problem.turn_to(&used))?;
-        self.totals = totals(&used);
+        self.totals = totals(&used, f64::abs);
+        self.powers = totals(&used, |v| v * v);
         self.last_objective = f64::INFINITY;
         self.find_gain(monitor)?;
         Ok(())
@@ -210,6 +214,14 @@ impl Resire {
         (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
     }
 
+    /// Relative misfit of the tilts left out, if there are any.
+    fn misfit_free(&self, misfits: &[Misfit]) -> Option<f64> {
+        let free = || (0..misfits.len()).filter(|&tilt| !self.fitted[tilt]);
+        let power: f64 = free().map(|tilt| self.powers[tilt]).sum();
+        let squares: f64 = free().map(|tilt| misfits[tilt].squares).sum();
+        (power > 0.0).then(|| (squares / power).sqrt())
+    }
+
     /// One iteration.
     ///
     /// # Errors
@@ -242,6 +254,7 @@ impl Resire {
             number: self.number,
             r1: self.mean_r(&r, true).unwrap_or(f64::NAN),
             r_free: self.mean_r(&r, false),
+            misfit_free: self.misfit_free(&misfits),
             r1_per_tilt: Arc::from(r),
             objective,
             elapsed_secs: self.started.elapsed().as_secs_f64(),
@@ -337,12 +350,12 @@ impl Resire {
     }
 }
 
-/// `Σ|b|` of each tilt.
-fn totals(series: &TiltSeries) -> Vec<f64> {
+/// Sum of what `of` makes of the pixels of each tilt.
+fn totals(series: &TiltSeries, of: impl Fn(f64) -> f64) -> Vec<f64> {
     (0..series.len())
         .map(|tilt| {
             let known = series.image(tilt).into_iter().filter(|v| v.is_finite());
-            known.map(|v| f64::from(v.abs())).sum()
+            known.map(|v| of(f64::from(*v))).sum()
         })
         .collect()
 }
