@@ -219,6 +219,7 @@ mod tests {
             r1: 0.1,
             r1_per_tilt: [0.1].into(),
             r_free: None,
+            misfit_free: None,
             objective,
             elapsed_secs: 0.0,
         };
