@@ -63,7 +63,20 @@ impl Space {
     /// Tessellates; `None` when the atoms lie in one plane.
     #[must_use]
     pub fn new(positions: &[[f64; 3]]) -> Option<Self> {
-        let mesh = delaunay(positions)?;
+        Self::of_mesh(positions, delaunay(positions)?)
+    }
+
+    /// Tessellates some of the atoms (ascending indices) only; all others have no cell.
+    #[must_use]
+    pub fn of_some(positions: &[[f64; 3]], chosen: &[u32]) -> Option<Self> {
+        let own: Vec<[f64; 3]> = chosen.iter().map(|&i| positions[i as usize]).collect();
+        let mut mesh = delaunay(&own)?;
+        let corners = mesh.tetrahedra.iter_mut().flatten();
+        corners.for_each(|corner| *corner = chosen[*corner as usize]);
+        Self::of_mesh(positions, mesh)
+    }
+
+    fn of_mesh(positions: &[[f64; 3]], mesh: Delaunay) -> Option<Self> {
         let corners = |v: &[u32; 4]| v.map(|i| positions[i as usize]);
         let measured: Vec<(f64, f64, f64)> = mesh
             .tetrahedra
@@ -401,6 +414,28 @@ pub(super) mod tests {
             assert!((mean - expected).abs() < 0.02, "a {a}: {mean}");
             assert_eq!(oxygen.is_empty(), expected == 0.0);
         }
+    }
+
+    #[test]
+    fn only_the_host_is_tessellated() {
+        let metal = fcc_ball(5.09, 13.0);
+        let mut all = metal.clone();
+        // Oxygen between the first atoms, which must change nothing.
+        all.extend(
+            metal
+                .iter()
+                .take(60)
+                .map(|p| [p[0] + 1.27, p[1] + 1.27, p[2] + 1.27]),
+        );
+        let host: Vec<u32> = (0..metal.len() as u32).collect();
+        let (alone, among) = (
+            Space::new(&metal).unwrap(),
+            Space::of_some(&all, &host).unwrap(),
+        );
+        assert_eq!(alone.mesh.tetrahedra, among.mesh.tetrahedra);
+        assert_eq!(alone.cell, among.cell[..metal.len()]);
+        assert!(among.cell[metal.len()..].iter().all(|v| *v == 0.0));
+        assert!(!among.faces.is_bounded(metal.len()));
     }
 
     #[test]

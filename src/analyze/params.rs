@@ -12,7 +12,7 @@ pub struct AnalyzeParams {
     /// Neighbour cutoff, Å [default: the first valley of the PDF] (Zr: 4.5, PdPt: 3.35)
     #[arg(long)]
     pub cutoff: Option<f64>,
-    /// Species of the metal lattice that oxidises [default: the commonest species]
+    /// Species whose atoms alone make cells, densities, oxidation and voids, such as the metal of an oxide [default: all]
     #[arg(long)]
     pub host: Option<String>,
     /// Only these analyses: pdf, boo, voronoi, oxidation, voids, core-shell, ptm, strain, profiles, layers

@@ -46,13 +46,15 @@ pub(super) fn run(
         None => check(atoms, params)?,
     };
     let wanted = Wanted::new(params)?;
+    let host = host(atoms, params)?;
     let given = before.map_or_else(
         || atoms.columns.keys().cloned().collect(),
         |b| b.given.clone(),
     );
     let mut own = atoms.clone();
     // With other parts wanted, columns of the old ones must not stay.
-    let same_parts = before.filter(|b| b.params.only == params.only);
+    let same_host = before.filter(|b| b.params.host == params.host);
+    let same_parts = same_host.filter(|b| b.params.only == params.only);
     if same_parts.is_none() && before.is_some() {
         own.columns.retain(|name, _| given.contains(name));
     }
@@ -63,7 +65,7 @@ pub(super) fn run(
             spacing,
             given,
             params: params.clone(),
-            space: before.and_then(|b| b.space.clone()),
+            space: same_host.and_then(|b| b.space.clone()),
             matches: before.and_then(|b| b.matches.clone()),
             counted: before.and_then(|b| b.counted.clone()),
             neighbors: before.and_then(|b| b.neighbors.clone()),
@@ -80,8 +82,12 @@ pub(super) fn run(
     let (made, matched) = rayon::join(
         || {
             let started = Instant::now();
-            let space = known
-                .or_else(|| (tessellated).then(|| Space::new(&atoms.positions).map(Arc::new))?);
+            let tessellate = || match &host {
+                Some(chosen) => Space::of_some(&atoms.positions, chosen),
+                None => Space::new(&atoms.positions),
+            };
+            let new = || tessellated.then(tessellate).flatten().map(Arc::new);
+            let space = known.or_else(new);
             (space, started.elapsed().as_secs_f64())
         },
         || {
@@ -128,6 +134,30 @@ pub(super) fn run(
     let mut out = work.out;
     out.summary = summary::summary(&out, params);
     Ok(out)
+}
+
+/// The atoms that are tessellated; `None` for all.
+fn host(atoms: &Atoms, params: &AnalyzeParams) -> Result<Option<Vec<u32>>, AnalyzeError> {
+    let Some(host) = &params.host else {
+        return Ok(None);
+    };
+    let of = (0..atoms.len() as u32).filter(|&i| atoms.species_name(i as usize) == host);
+    let chosen: Vec<u32> = of.collect();
+    if chosen.is_empty() {
+        return Err(AnalyzeError::BadParameter {
+            name: "host",
+            expected: format!(
+                "one of {}",
+                atoms
+                    .species_counts()
+                    .into_keys()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            found: host.clone(),
+        });
+    }
+    Ok((chosen.len() < atoms.len()).then_some(chosen))
 }
 
 impl<'a> Work<'a> {

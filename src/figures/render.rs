@@ -321,7 +321,13 @@ fn draw_layer<B: DrawingBackend>(
             let points = points.iter().map(|p| (p[0], p[1]));
             if *dashed {
                 let dash = (6.0 * scale) as u32;
-                chart.draw_series(DashedLineSeries::new(points, dash, dash, style))?;
+                let series = chart.draw_series(DashedLineSeries::new(points, dash, dash, style))?;
+                if !name.is_empty() {
+                    let third = long / 3;
+                    series.label(name).legend(move |(x, y)| {
+                        PathElement::new(vec![(x + third, y), (x + 2 * third, y)], style)
+                    });
+                }
             } else {
                 let series = chart.draw_series(LineSeries::new(points, style))?;
                 if !name.is_empty() {

@@ -202,9 +202,11 @@ impl Sheet {
         let rows = self.panels.len().div_ceil(columns).max(1);
         let span = self.extent.map(|[low, high]| (high - low).max(1e-9));
         let (top, bottom, side, gap) = (30.0, 62.0, 12.0, 4.0);
+        // Above each map its label.
+        let strip = 13.0;
         let room = [
             (width - 2.0 * side - gap * (columns - 1) as f64) / columns as f64,
-            (height - top - bottom - gap * (rows - 1) as f64) / rows as f64,
+            (height - top - bottom - gap * (rows - 1) as f64) / rows as f64 - strip,
         ];
         let scale = (room[0] / span[0]).min(room[1] / span[1]).max(1e-6);
         let size = span.map(|s| s * scale);
@@ -219,7 +221,7 @@ impl Sheet {
         for (k, panel) in self.panels.iter().enumerate() {
             let at = [
                 left + (k % columns) as f64 * (size[0] + gap),
-                top + (k / columns) as f64 * (size[1] + gap),
+                top + strip + (k / columns) as f64 * (size[1] + strip + gap),
             ];
             marks.push(Mark::Rect {
                 at,
@@ -244,12 +246,12 @@ impl Sheet {
                 });
             }
             let text = panel.label.clone();
-            let label = [at[0] + 4.0, at[1] + 11.0];
+            let label = [at[0] + 1.0, at[1] - 3.0];
             marks.push(Mark::Text {
                 at: label,
                 size: 10.0,
                 text,
-                fill: WHITE,
+                fill: BLACK,
                 middle: false,
             });
             if k == 0 {

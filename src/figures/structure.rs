@@ -46,12 +46,8 @@ pub(super) fn reference_layers(analyzed: &Analyzed) -> Vec<Layer> {
     let Some(pdf) = &analyzed.pdf else {
         return Vec::new();
     };
-    let inks = [
-        Ink::Muted,
-        Ink::CrystallineOxide,
-        Ink::Core,
-        Ink::AmorphousOxide,
-    ];
+    // Not those of the phases, which stand beside them.
+    let inks = [Ink::Muted, Ink::Tertiary, Ink::Secondary, Ink::Primary];
     analyzed
         .references
         .iter()

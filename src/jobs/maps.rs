@@ -161,8 +161,8 @@ fn columns(panels: usize) -> usize {
 }
 
 fn signed(value: f64) -> String {
-    let sign = if value < 0.0 { "−" } else { "+" };
-    format!("{sign}{:.1}", value.abs())
+    // The face of the figures has no longer minus sign.
+    format!("{value:+.1}")
 }
 
 /// Least and greatest coordinates.

@@ -1,6 +1,8 @@
 //! Everything the window shows, in one place. Events of the worker are folded in here; panels and views only look
 //! and ask through [`super::actions::Action`].
 
+pub use super::colors::{ColorBy, ColorMap};
+
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 use crate::analyze::Analyzed;
@@ -17,36 +19,6 @@ use ndarray::Array2;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// What colours the atoms.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum ColorBy {
-    /// One colour per species.
-    #[default]
-    Species,
-    /// One colour per phase (column `phase`).
-    Phase,
-    /// A per-atom column, by a sequential map.
-    Column(String),
-}
-
-/// Colour map of densities and quantities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum ColorMap {
-    /// Black to white.
-    #[default]
-    Grey,
-    /// Viridis.
-    Viridis,
-    /// Cividis.
-    Cividis,
-    /// Inferno.
-    Inferno,
-    /// Magma.
-    Magma,
-    /// Plasma.
-    Plasma,
-}
 
 /// What the pointer does in the slice views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
