@@ -4,6 +4,7 @@
 use aetlas::io::{self, SeriesOptions};
 use aetlas::model::{Atoms, TiltSeries, Volume};
 use aetlas::monitor::Monitor;
+use aetlas::projection::forward_by;
 use aetlas::reconstruct::{Projector, ReconstructParams, Reconstructed, reconstruct};
 use aetlas::simulate::compare::{CompareParams, compare};
 use aetlas::trace::{TraceHints, suggest, trace};
@@ -115,12 +116,9 @@ fn processor_seconds() -> f64 {
         / 100.0
 }
 
-#[test]
-#[ignore = "prints a table; takes a minute"]
-fn both_projectors_on_the_simulated_glass() {
-    let Some(folder) = shared("mg_sample") else {
-        return;
-    };
+/// The simulated glass and its truth.
+fn glass() -> Option<(TiltSeries, Volume)> {
+    let folder = shared("mg_sample")?;
     let series = series(
         &folder,
         "sample_projections_amorphous.mat",
@@ -129,6 +127,38 @@ fn both_projectors_on_the_simulated_glass() {
     );
     let truth = folder.join("ground_truth_amorphous_vol.mat");
     let truth = io::load_volume(&truth.display().to_string(), Some(0.5)).expect("the truth");
+    Some((series, truth))
+}
+
+#[test]
+fn the_images_of_the_simulated_glass_are_fourier_slices_and_bring_it_back() {
+    let Some((series, truth)) = glass() else {
+        return;
+    };
+    let chosen = params(Projector::Fourier, (120, true));
+    let images = forward_by(
+        chosen.method(),
+        &truth,
+        &series.angles,
+        series.image_size(),
+        &Monitor::silent(),
+    )
+    .expect("nobody stops it");
+    let sum = |values: &mut dyn Iterator<Item = f32>| -> f64 { values.map(f64::from).sum() };
+    let off = sum(&mut images.iter().zip(&series.images).map(|(a, b)| (a - b).abs()));
+    let all = sum(&mut series.images.iter().map(|b| b.abs()));
+    assert!(off < 1e-3 * all, "{}", off / all);
+    let outcome = run(&series, &chosen);
+    let (correlation, l2) = likeness(&outcome.volume, &truth);
+    assert!(correlation >= 0.985 && l2 <= 0.165, "{correlation} {l2}");
+}
+
+#[test]
+#[ignore = "prints a table; takes a minute"]
+fn both_projectors_on_the_simulated_glass() {
+    let Some((series, truth)) = glass() else {
+        return;
+    };
     println!("| mg_sample | iterations | correlation | relative L2 | R1 | CPU ms / iteration |");
     println!("|---|---|---|---|---|---|");
     let ways = [

@@ -143,7 +143,9 @@ impl Default for ReconstructParams {
         Self {
             iterations: 200, // (Zr, PdPt)
             step: 1.0,
+            // Atoms come out as exact as with Fourier slices, in half the time (tests/reference_projectors.rs).
             projector: Projector::Linear,
+            // Beyond it only the time grows.
             oversampling: 1.5,
             accelerated: false,
             no_positivity: false,
