@@ -145,7 +145,10 @@ fn the_images_of_the_simulated_glass_are_fourier_slices_and_bring_it_back() {
     )
     .expect("nobody stops it");
     let sum = |values: &mut dyn Iterator<Item = f32>| -> f64 { values.map(f64::from).sum() };
-    let off = sum(&mut images.iter().zip(&series.images).map(|(a, b)| (a - b).abs()));
+    let off = sum(&mut images
+        .iter()
+        .zip(&series.images)
+        .map(|(a, b)| (a - b).abs()));
     let all = sum(&mut series.images.iter().map(|b| b.abs()));
     assert!(off < 1e-3 * all, "{}", off / all);
     let outcome = run(&series, &chosen);
