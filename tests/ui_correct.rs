@@ -199,9 +199,10 @@ fn the_queue_is_worked_through_with_the_keyboard_alone() {
     let counts = harness.state().state.workspace.edits.counts();
     assert_eq!((counts.added, counts.removed), (1, 1));
     // Undoing the first edits brings their doubts back.
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
-    harness.run_ok();
+    for _ in 0..2 {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+        harness.run_ok();
+    }
     wait_until(&mut harness, "the doubts to come back", |app| {
         let likely = app.state.doubtful.iter().filter(|d| d.probability > 0.5);
         likely
