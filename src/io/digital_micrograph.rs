@@ -306,7 +306,7 @@ impl<'a> Image<'a, '_> {
     fn dimensions(&self) -> Result<Vec<usize>, Fault> {
         let mut found = Vec::new();
         while let Some(n) = self.number(&format!("ImageData/Dimensions/{}", found.len())) {
-            if !(n >= 1.0 && n < 4e9 && n.fract() == 0.0) {
+            if !((1.0..4e9).contains(&n) && n.fract() == 0.0) {
                 return Fault::invalid(format!("an image has {n} pixels along an axis"));
             }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // just checked

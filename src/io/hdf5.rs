@@ -250,9 +250,7 @@ impl Walk {
             let packed = guarded(|| dataset.chunks()).map_or(self.file_length, |chunks| {
                 chunks
                     .iter()
-                    .fold(0u64, |sum, chunk| {
-                        sum.saturating_add(u64::from(chunk.storage_size))
-                    })
+                    .fold(0u64, |sum, chunk| sum.saturating_add(chunk.storage_size))
                     .min(self.file_length)
             });
             packed.saturating_mul(most)
