@@ -139,6 +139,9 @@ pub struct Prepared {
     pub background: Option<Array3<f32>>,
     /// Mean subtracted count of each tilt.
     pub background_level: Vec<f64>,
+    /// Mean and standard deviation of the counts left outside the specimen, per tilt, before the images were moved; NaN
+    /// where an image shows no vacuum.
+    pub residual_level: Vec<[f64; 2]>,
     /// Pixels of the specimen, widened, one mask `(x, y)` per tilt, before the images were moved.
     pub specimens: Vec<Array2<bool>>,
     /// How far each image was moved along x and y, pixels; all zero when the series was left where it was.
@@ -268,6 +271,14 @@ pub fn prepare(
     );
     let damage = inspect::damage(&images, &series.angles, &series.included);
     work.notes.extend(inspect::damage_note(&damage));
+    let residual_level: Vec<[f64; 2]> = images
+        .outer_iter()
+        .zip(&work.vacuums)
+        .map(|(image, vacuum)| level_outside(image, &vacuum.specimen))
+        .collect();
+    if work.background.is_some() {
+        work.notes.push(residual_note(&residual_level));
+    }
     if params.equalize_dose {
         work.notes.push(equalize(&mut images, &work.vacuums));
     }
@@ -295,6 +306,7 @@ pub fn prepare(
         denoised,
         background: work.background,
         background_level,
+        residual_level,
         specimens: work.vacuums.into_iter().map(|v| v.specimen).collect(),
         shifts_px,
         misalignment: work.misalignment,
@@ -505,6 +517,33 @@ fn largest(shifts_px: &[[f64; 2]]) -> f64 {
         .iter()
         .flatten()
         .fold(0.0, |a: f64, b| a.max(b.abs()))
+}
+
+/// Mean and standard deviation of an image outside its specimen.
+fn level_outside(image: ndarray::ArrayView2<'_, f32>, specimen: &Array2<bool>) -> [f64; 2] {
+    let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
+    for (&value, &inside) in image.iter().zip(specimen) {
+        if !inside {
+            sum += f64::from(value);
+            squares += f64::from(value).powi(2);
+            count += 1.0;
+        }
+    }
+    let mean = sum / count;
+    [mean, (squares / count - mean * mean).max(0.0).sqrt()]
+}
+
+/// What is left outside the specimen, over all tilts.
+fn residual_note(levels: &[[f64; 2]]) -> String {
+    let known: Vec<&[f64; 2]> = levels.iter().filter(|l| l[0].is_finite()).collect();
+    let count = known.len().max(1) as f64;
+    let mean = known.iter().map(|l| l[0]).sum::<f64>() / count;
+    let between = (known.iter().map(|l| (l[0] - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let within = known.iter().map(|l| l[1]).sum::<f64>() / count;
+    format!(
+        "Background: {mean:.3} ± {between:.3} counts per pixel are left outside the specimen (mean and standard deviation of \
+         the tilts; a pixel scatters by {within:.2})"
+    )
 }
 
 fn mean_of(estimates: &[Option<Array2<f32>>], size: (usize, usize)) -> Option<Array2<f32>> {

@@ -112,16 +112,21 @@ pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
         held_edits: 0,
     };
     let ran = runner.run(job)?;
-    let (atoms, notes, record) = pick(&ran.outputs, |output| match output {
+    let (atoms, aligned, notes, record) = pick(&ran.outputs, |output| match output {
         JobOutput::Refined {
             atoms,
+            series,
             notes,
             record,
             ..
-        } => Some((Arc::clone(atoms), notes.clone(), record.clone())),
+        } => Some((Arc::clone(atoms), series.clone(), notes.clone(), record.clone())),
         _ => None,
     })?;
     export::write_atoms(&atoms, &args.output, runner.common.force)?;
+    if let Some(series) = aligned {
+        let stack = args.output.with_extension("aligned.mrc");
+        export::write_series(&series, &stack, runner.common.force)?;
+    }
     let result = json!({
         "atoms": atoms.len(), "r1": record.r1, "notes": notes, "seconds": record.seconds,
     });

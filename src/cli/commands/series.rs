@@ -18,21 +18,33 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
         series: Arc::new(series),
         params: args.params,
     })?;
-    let (prepared, notes, record) = pick(&ran.outputs, |output| match output {
+    let (outcome, record) = pick(&ran.outputs, |output| match output {
         JobOutput::Prepared {
             outcome, record, ..
-        } => Some((
-            Arc::clone(&outcome.series),
-            outcome.notes.clone(),
-            record.clone(),
-        )),
+        } => Some((outcome.clone(), record.clone())),
         _ => None,
     })?;
-    export::write_series(&prepared, &args.output, runner.common.force)?;
+    let (prepared, notes) = (&outcome.series, outcome.notes.clone());
+    export::write_series(prepared, &args.output, runner.common.force)?;
     let [x, y] = prepared.image_size();
+    let alignment = outcome.misalignment.as_ref().map(|found| {
+        json!({
+            "across_rms_px": found.rms_x_px,
+            "along_rms_px": found.rms_y_px,
+            "noise_px": found.noise_px,
+            "agreement": found.agreement,
+            "outliers": found.outliers,
+            "shifts_px": outcome.shifts_px,
+        })
+    });
     let result = json!({
         "tilts": prepared.len(), "size_px": [x, y], "notes": notes, "seconds": record.seconds,
         "drift": record.details.get("drift"), "damage": record.details.get("damage"),
+        "background": outcome.background.as_ref().map(|_| json!({
+            "level": outcome.background_level,
+            "left_outside": outcome.residual_level,
+        })),
+        "alignment": alignment,
     });
     let mut lines = notes;
     lines.push(format!(

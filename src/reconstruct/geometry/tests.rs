@@ -173,3 +173,23 @@ fn too_few_tilts_and_odd_parameters_are_refused() {
     );
     assert!(matches!(error, Err(ReconstructError::BadInput { .. })));
 }
+
+#[test]
+fn a_glance_tells_an_aligned_series_from_one_that_is_not() {
+    let params = GeometryParams::default();
+    let look = |shift_px, error_deg| {
+        judge_geometry(&planted(shift_px, error_deg).series, &params, &Monitor::silent())
+            .expect("a sound series")
+    };
+    let (aligned, moved) = (look(0.0, 0.0), look(1.0, 0.5));
+    println!("{aligned:?} {moved:?}");
+    assert!(moved.needs_refinement() && moved.note().contains("will be refined"));
+    assert!(moved.shift_px > 3.0 * aligned.shift_px && moved.turn_px > 2.0 * aligned.turn_px);
+    let too_few = TiltSeries::new(
+        "two",
+        Array3::zeros((2, 20, 20)),
+        vec![EulerAngles::from_tilt_deg(0.0); 2],
+        None,
+    );
+    assert!(judge_geometry(&too_few, &params, &Monitor::silent()).is_err());
+}

@@ -94,7 +94,7 @@ pub struct RefineParams {
     /// Take all tilts as equally bright
     #[arg(long)]
     pub no_tilt_scale: bool,
-    /// Refine every tilt's shift and angles against the atoms, too
+    /// Refine every tilt's shift and angles against the atoms, too; the re-aligned stack goes beside the atoms
     #[arg(long = "refine-geometry")]
     pub refine_geometry: bool,
     /// When completing: let brightness decide the atoms' species, and look for a species lighter than the known ones

@@ -263,3 +263,98 @@ impl Fit {
         Ok(moved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ball, images};
+    use super::super::{RefineParams, refine};
+    use super::*;
+    use crate::model::Atoms;
+    use crate::model::geometry::{multiply, transpose};
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    /// What a geometry is off by, per tilt as in [`Poses::values`] for an object of radius 1 px, without what no data tells:
+    /// root mean square of the shifts (px) and of the turns (degrees).
+    fn left(truth: &TiltSeries, angles: &[EulerAngles], off_px: &[[f64; 2]]) -> [f64; 2] {
+        let poses = Poses::new(truth, 1.0);
+        let mut values = Vec::new();
+        for tilt in 0..truth.len() {
+            let turn = multiply(
+                &angles[tilt].detector_from_sample(),
+                &transpose(&truth.angles[tilt].detector_from_sample()),
+            );
+            values.extend([
+                (turn[2][1] - turn[1][2]) / 2.0,
+                (turn[0][2] - turn[2][0]) / 2.0,
+                (turn[1][0] - turn[0][1]) / 2.0,
+            ]);
+            values.extend([off_px[tilt][0], off_px[tilt][1], 0.0]);
+        }
+        poses.fix_gauge(&mut values);
+        poses.hold_tilt_scale(&mut values);
+        let rms = |range: std::ops::Range<usize>| {
+            let part: Vec<f64> = values
+                .chunks(COMPONENTS)
+                .flat_map(|tilt| tilt[range.clone()].to_vec())
+                .collect();
+            (part.iter().map(|v| v * v).sum::<f64>() / part.len() as f64).sqrt()
+        };
+        [rms(3..5), rms(0..3).to_degrees()]
+    }
+
+    #[test]
+    fn planted_shifts_and_turns_are_undone_by_the_atoms() {
+        let atoms = ball(8.0, 31);
+        let truth = images(&atoms, 64, 24, 400.0, 0.48);
+        let mut rng = StdRng::seed_from_u64(32);
+        let mut series = truth.clone();
+        let moved: Vec<[f64; 2]> = (0..series.len())
+            .map(|_| [0, 1].map(|_| rng.random_range(-0.4..0.4)))
+            .collect();
+        move_images(&mut series.images, &moved, &Monitor::silent()).expect("not stopped");
+        for angles in &mut series.angles {
+            let [phi, theta, psi] = angles.to_deg().map(|a| a + rng.random_range(-0.4..0.4));
+            *angles = EulerAngles::from_deg(phi, theta, psi);
+        }
+        let start = Atoms::from_positions(
+            atoms
+                .iter()
+                .map(|p| p.map(|v| v + rng.random_range(-0.1..0.1)))
+                .collect(),
+            "Zr",
+        );
+        let params = RefineParams {
+            refine_geometry: true,
+            ..RefineParams::default()
+        };
+        let refined = refine(&series, &start, &params, &Monitor::silent()).expect("sound input");
+        let poses = refined.poses.expect("they were refined");
+        let off: Vec<[f64; 2]> = moved
+            .iter()
+            .zip(&poses.shifts_px)
+            .map(|(a, b)| [a[0] + b[0], a[1] + b[1]])
+            .collect();
+        let before = left(&truth, &series.angles, &moved);
+        let after = left(&truth, &poses.angles, &off);
+        println!("before {before:?}, after {after:?}");
+        assert!(before[0] > 0.15 && before[1] > 0.15, "{before:?}");
+        assert!(after[0] < 0.01 && after[1] < 0.03, "{after:?}");
+        // Applied, the corrections make the series that of the truth but for what moves and turns the object as a whole.
+        let aligned = poses.apply(&series, &Monitor::silent()).expect("not stopped");
+        assert_eq!(aligned.angles, poses.angles);
+        let again = refine(&aligned, &refined.atoms, &params, &Monitor::silent()).expect("sound input");
+        let rest = again.poses.expect("they were refined").shifts_px;
+        assert!(rest.iter().flatten().all(|s| s.abs() < 0.03), "{rest:?}");
+    }
+
+    #[test]
+    fn geometry_stays_when_it_is_not_asked_for() {
+        let atoms = ball(5.0, 33);
+        let series = images(&atoms, 48, 9, 400.0, 0.48);
+        let start = Atoms::from_positions(atoms, "Zr");
+        let refined =
+            refine(&series, &start, &RefineParams::default(), &Monitor::silent()).expect("sound input");
+        assert!(refined.poses.is_none());
+    }
+}

@@ -135,3 +135,90 @@ impl Builder {
         self.names = names;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CompleteParams, complete};
+    use crate::model::{Atoms, TiltSeries};
+    use crate::monitor::Monitor;
+    use crate::trace::refine::RefineParams;
+    use crate::trace::refine::tests::{ball, counted, images};
+
+    /// Counts of a ball whose every fifth atom has a fifth of the others' brightness; the heavy atoms and the light ones.
+    fn alloy() -> (TiltSeries, Vec<[f64; 3]>, Vec<[f64; 3]>) {
+        let all = ball(10.0, 41);
+        let heavy: Vec<[f64; 3]> = (0..all.len()).filter(|i| i % 5 != 0).map(|i| all[i]).collect();
+        let light: Vec<[f64; 3]> = (0..all.len()).filter(|i| i % 5 == 0).map(|i| all[i]).collect();
+        let mut series = images(&heavy, 80, 30, 1000.0, 0.48);
+        // Both carry a background of one count.
+        series.images += &images(&light, 80, 30, 200.0, 0.48).images;
+        series.images -= 1.0;
+        (counted(series, 42), heavy, light)
+    }
+
+    fn sorted(names: &[&str]) -> CompleteParams {
+        CompleteParams {
+            refine: RefineParams {
+                sort_species: true,
+                lighter_species: names.iter().map(|n| (*n).to_owned()).collect(),
+                ..RefineParams::default()
+            },
+            ..CompleteParams::default()
+        }
+    }
+
+    #[test]
+    fn a_species_too_light_to_be_traced_is_found_in_the_residual() {
+        let (series, heavy, light) = alloy();
+        let model = Atoms::from_positions(heavy.clone(), "Pt");
+        let done = complete(&series, &model, &sorted(&["Ni"]), &Monitor::silent()).unwrap();
+        let atoms = &done.refined.atoms;
+        assert_eq!(atoms.species_names, ["Ni", "Pt"]);
+        let of = |kind: u16| atoms.species.iter().filter(|s| **s == kind).count();
+        assert_eq!((of(0), of(1)), (light.len(), heavy.len()));
+        let ratio = done.refined.profiles[0].counts / done.refined.profiles[1].counts;
+        assert!((ratio - 0.2).abs() < 0.02, "{ratio}");
+        for place in &light {
+            let nearest = atoms
+                .positions
+                .iter()
+                .map(|p| crate::model::geometry::distance(*p, *place))
+                .fold(f64::INFINITY, f64::min);
+            assert!(nearest < 0.3, "{place:?}: {nearest}");
+        }
+        // Without being asked, nothing that light counts as an atom.
+        let plain = complete(&series, &model, &CompleteParams::default(), &Monitor::silent()).unwrap();
+        assert_eq!(plain.refined.atoms.len(), heavy.len());
+    }
+
+    #[test]
+    fn one_species_with_atoms_missing_stays_one() {
+        let all = ball(10.0, 43);
+        let series = counted(images(&all, 80, 30, 200.0, 0.48), 44);
+        // A tenth is missing: no lighter than the rest, they are no species of their own.
+        let known = (0..all.len()).filter(|i| i % 10 != 0).map(|i| all[i]);
+        let model = Atoms::from_positions(known.collect(), "Zr");
+        let done = complete(&series, &model, &sorted(&[]), &Monitor::silent()).unwrap();
+        assert_eq!(done.refined.atoms.species_names, ["Zr"]);
+        assert_eq!(done.refined.atoms.len(), all.len());
+    }
+
+    #[test]
+    fn atoms_under_a_wrong_name_get_their_own() {
+        let (series, heavy, light) = alloy();
+        let mut model = Atoms::from_positions([light.clone(), heavy].concat(), "Ni");
+        model.species_names.push("Pt".to_owned());
+        for (i, species) in model.species.iter_mut().enumerate() {
+            // Every thirteenth atom has the other one's name.
+            *species = u16::from((i >= light.len()) != (i % 13 == 0));
+        }
+        let done = complete(&series, &model, &sorted(&[]), &Monitor::silent()).unwrap();
+        let atoms = &done.refined.atoms;
+        let right = atoms.positions.iter().zip(&atoms.species).filter(|(p, s)| {
+            let is_light = light.iter().any(|q| crate::model::geometry::distance(**p, *q) < 0.5);
+            (**s == 0) == is_light
+        });
+        assert_eq!(right.count(), atoms.len());
+        assert_eq!(atoms.len(), model.len());
+    }
+}
