@@ -95,7 +95,8 @@ pub fn run(
     if !wishes.skips("refine") {
         let params = RefineParams {
             refine_geometry: is_refined,
-            sort_species: names.len() != 1,
+            // Where the volume shows one brightness, a second one in the residual is as likely some atoms half found.
+            sort_species: traced.atoms.species_names.len() > 1,
             lighter_species,
             ..RefineParams::default()
         };
