@@ -119,7 +119,12 @@ pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
             notes,
             record,
             ..
-        } => Some((Arc::clone(atoms), series.clone(), notes.clone(), record.clone())),
+        } => Some((
+            Arc::clone(atoms),
+            series.clone(),
+            notes.clone(),
+            record.clone(),
+        )),
         _ => None,
     })?;
     export::write_atoms(&atoms, &args.output, runner.common.force)?;

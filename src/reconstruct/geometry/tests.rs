@@ -178,8 +178,12 @@ fn too_few_tilts_and_odd_parameters_are_refused() {
 fn a_glance_tells_an_aligned_series_from_one_that_is_not() {
     let params = GeometryParams::default();
     let look = |shift_px, error_deg| {
-        judge_geometry(&planted(shift_px, error_deg).series, &params, &Monitor::silent())
-            .expect("a sound series")
+        judge_geometry(
+            &planted(shift_px, error_deg).series,
+            &params,
+            &Monitor::silent(),
+        )
+        .expect("a sound series")
     };
     let (aligned, moved) = (look(0.0, 0.0), look(1.0, 0.5));
     println!("{aligned:?} {moved:?}");

@@ -341,9 +341,12 @@ mod tests {
         assert!(before[0] > 0.15 && before[1] > 0.15, "{before:?}");
         assert!(after[0] < 0.01 && after[1] < 0.03, "{after:?}");
         // Applied, the corrections make the series that of the truth but for what moves and turns the object as a whole.
-        let aligned = poses.apply(&series, &Monitor::silent()).expect("not stopped");
+        let aligned = poses
+            .apply(&series, &Monitor::silent())
+            .expect("not stopped");
         assert_eq!(aligned.angles, poses.angles);
-        let again = refine(&aligned, &refined.atoms, &params, &Monitor::silent()).expect("sound input");
+        let again =
+            refine(&aligned, &refined.atoms, &params, &Monitor::silent()).expect("sound input");
         let rest = again.poses.expect("they were refined").shifts_px;
         assert!(rest.iter().flatten().all(|s| s.abs() < 0.03), "{rest:?}");
     }
@@ -353,8 +356,13 @@ mod tests {
         let atoms = ball(5.0, 33);
         let series = images(&atoms, 48, 9, 400.0, 0.48);
         let start = Atoms::from_positions(atoms, "Zr");
-        let refined =
-            refine(&series, &start, &RefineParams::default(), &Monitor::silent()).expect("sound input");
+        let refined = refine(
+            &series,
+            &start,
+            &RefineParams::default(),
+            &Monitor::silent(),
+        )
+        .expect("sound input");
         assert!(refined.poses.is_none());
     }
 }
