@@ -5,7 +5,7 @@ use aetlas::io::{self, SeriesOptions};
 use aetlas::jobs::execute::execute;
 use aetlas::jobs::worker::JobContext;
 use aetlas::jobs::{Job, JobEvent, JobId, JobOutput};
-use aetlas::model::{Atoms, EulerAngles, TiltSeries};
+use aetlas::model::{Atoms, EulerAngles, Scan, TiltSeries};
 use aetlas::monitor::Monitor;
 use aetlas::preprocess::{FrameParams, register};
 use aetlas::simulate::compare::{CompareParams, Compared, compare};
@@ -119,8 +119,13 @@ fn auto_takes_raw_multislice_frames_to_their_atoms() {
     let frames = Array4::from_shape_vec((shape[0], shape[1], shape[2], shape[3]), counts)
         .expect("whole")
         .mapv(f32::from);
-    let registered =
-        register(&frames, &FrameParams::default(), &Monitor::silent()).expect("sound frames");
+    let registered = register(
+        frames.view(),
+        Scan::default(),
+        &FrameParams::default(),
+        &Monitor::silent(),
+    )
+    .expect("sound frames");
     let angles = std::fs::read_to_string(folder.join("angles_nominal.txt"))
         .expect("readable")
         .split_whitespace()
