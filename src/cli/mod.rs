@@ -170,6 +170,35 @@ fn dispatch(runner: &Runner, command: Command) -> anyhow::Result<End> {
 }
 
 /// A file that must not be overwritten without `--force`.
+/// As [`refuse_to_overwrite`], and refuses at once what could not be written after all the work.
+fn can_be_written(path: &std::path::Path, force: bool, endings: &[&str]) -> anyhow::Result<()> {
+    refuse_to_overwrite(path, force)?;
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    if !ending.is_some_and(|ending| endings.contains(&ending.as_str())) {
+        return Err(anyhow!(
+            "{}: the ending chooses the format: expected one of .{}",
+            path.display(),
+            endings.join(" .")
+        ));
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(anyhow!(
+            "{}: there is no folder {}",
+            path.display(),
+            folder.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Endings that volumes, tilt series and models are written with.
+const VOLUMES: [&str; 5] = ["mrc", "rec", "map", "npy", "mat"];
+const SERIES: [&str; 5] = ["mrc", "st", "ali", "npy", "mat"];
+const MODELS: [&str; 3] = ["xyz", "extxyz", "csv"];
+
 fn refuse_to_overwrite(path: &std::path::Path, force: bool) -> anyhow::Result<()> {
     if path.exists() && !force {
         return Err(anyhow!("{} exists; --force overwrites it", path.display()));

@@ -100,8 +100,33 @@ pub fn pair_files(paths: &[PathBuf]) -> Pairing {
     for path in files {
         sort_file(path, &mut pairing, &mut stacks, &mut angles);
     }
+    if let ([stack], true) = (stacks.as_slice(), angles.is_empty()) {
+        angles.extend(angles_beside(stack));
+    }
     assign(&mut pairing, stacks, angles);
     pairing
+}
+
+/// Angles in the folder of a stack that was opened alone: one for each of its images. A cube may as well be a volume, and
+/// is left one.
+fn angles_beside(stack: &Stack) -> Option<(PathBuf, usize)> {
+    let shape = &stack.info.shape;
+    let cubic = shape.windows(2).all(|pair| pair[0] == pair[1]);
+    if stack.has_angles || stack.is_volume == Some(true) || cubic {
+        return None;
+    }
+    let mut fitting: Vec<(PathBuf, usize)> = std::fs::read_dir(stack.path.parent()?)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| *path != stack.path && path.is_file() && is_angle_file(path))
+        .filter_map(|path| {
+            let count = load_angles(&path.to_string_lossy()).ok()?.angles.len();
+            Some((path, count))
+        })
+        .filter(|(_, count)| shape.contains(count))
+        .collect();
+    fitting.sort();
+    fitting.into_iter().next()
 }
 
 /// Whether a folder holds a series of single images, one file each.

@@ -5,6 +5,7 @@
 //! folder. A folder whose lock can be taken belongs to a session that ended uncleanly: its edits are offered back.
 
 use super::edits::{Edits, Entry};
+use super::pipeline::Stage;
 use super::store::{self, StoreError};
 use super::workspace::Workspace;
 use crate::io::write_atomically;
@@ -194,6 +195,9 @@ impl Session {
         let (entries, cut) = store::read_journal(&lost.folder.join("edits.jsonl"))?;
         if cut > 0 {
             notes.push("the journal's last line was cut off and left out".to_owned());
+        }
+        if entries.len() > base.saved_entries {
+            workspace.mark_stale(Stage::Analyze, "the model was edited");
         }
         if let Some(model) = workspace.base_atoms.clone() {
             let mut atoms = (*model).clone();

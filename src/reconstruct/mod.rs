@@ -293,7 +293,7 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
             "pixel size".to_owned(),
             "a positive length in Å",
             series.pixel_size.map_or_else(
-                || "none: the file does not state it".to_owned(),
+                || "none (the file does not state it; --pixel-size does)".to_owned(),
                 |p| p.to_string(),
             ),
         );
@@ -352,7 +352,7 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
         "volume_size",
         sizes.is_none_or(|size| size.len() == 3),
         "three numbers X,Y,Z",
-        format!("{sizes:?}"),
+        format!("{:?}", sizes.map_or(&[][..], Vec::as_slice)),
     )?;
     let size = volume_size(series, params);
     range(

@@ -63,6 +63,8 @@ pub enum Action {
     AskTilts,
     /// Move the shown tilt by this much along x and y, pixels.
     NudgeTilt([f64; 2]),
+    /// Open files as a document of their own.
+    OpenFresh(Vec<PathBuf>, OpenHints),
     /// Denoise the shown tilt for a look.
     PreviewDenoise,
     /// Change parameters.

@@ -480,6 +480,9 @@ impl App {
         self.fold_analysis();
         self.follow_model();
         self.look_for_lost(ctx);
+        if let Some(action) = self.state.fresh.take() {
+            self.perform(ctx, action);
+        }
         self.follow_nudges(ctx);
         if let Some(part) = self.examining.follow(&mut self.state) {
             self.actions.push(Action::TakeRefined(Box::new(part)));

@@ -140,6 +140,16 @@ struct Prompt {
     text: String,
     /// Whether the path exists, looked up when the text changes.
     exists: bool,
+    /// Whether it was not drawn yet: its text is then selected, to be typed over.
+    fresh: bool,
+}
+
+fn select_all(ctx: &egui::Context, field: egui::Id, text: &str) {
+    use egui::text::{CCursor, CCursorRange};
+    let mut state = egui::TextEdit::load_state(ctx, field).unwrap_or_default();
+    let all = CCursorRange::two(CCursor::new(0), CCursor::new(text.chars().count()));
+    state.cursor.set_char_range(Some(all));
+    state.store(ctx, field);
 }
 
 /// Open dialogs and prompts.
@@ -184,7 +194,12 @@ impl Dialogs {
 
     fn type_path(&mut self, ask: Ask, text: String) {
         let exists = PathBuf::from(&text).exists();
-        self.prompt = Some(Prompt { ask, text, exists });
+        self.prompt = Some(Prompt {
+            ask,
+            text,
+            exists,
+            fresh: true,
+        });
     }
 
     fn native_dialog(&mut self, ctx: &egui::Context, ask: Ask, start: PathBuf) {
@@ -251,6 +266,11 @@ impl Dialogs {
             if !field.has_focus() && !field.lost_focus() {
                 field.request_focus();
             }
+            if std::mem::take(&mut prompt.fresh) {
+                select_all(ui.ctx(), field.id, &prompt.text);
+            }
+            // The field takes Escape to give up the focus; here it gives up the question.
+            closed |= ui.input(|i| i.key_pressed(egui::Key::Escape));
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
             ui.weak(prompt.ask.hint());
             if prompt.exists && !prompt.ask.reads() {
@@ -272,7 +292,7 @@ impl Dialogs {
                 if self.native {
                     browse = ui.button("Browse…").clicked();
                 }
-                closed = ui.button("Cancel").clicked();
+                closed |= ui.button("Cancel").clicked();
             });
         });
         closed |= modal.should_close();

@@ -572,10 +572,23 @@ fn step(state: &mut AppState, undo: bool) -> Edited {
         let ids: Vec<AtomId> = entry.changes.iter().map(Change::id).collect();
         state.view.selection = ids.into_iter().collect();
         state.workspace.mark_stale(Stage::Analyze, EDITED);
+        stand_again(&mut state.workspace);
         state.touch();
         state.make_view_valid();
     }
     Ok(entry)
+}
+
+/// An analysis of the very atoms that an undo brought back stands again.
+fn stand_again(workspace: &mut crate::project::Workspace) {
+    let Some(atoms) = &workspace.atoms else {
+        return;
+    };
+    let hash = crate::jobs::execute::atoms_hash(atoms);
+    let record = workspace.project.records.get_mut(&Stage::Analyze);
+    if let Some(record) = record.filter(|record| record.input_hash == hash) {
+        record.stale_because = None;
+    }
 }
 
 fn counted(verb: &str, count: usize) -> String {

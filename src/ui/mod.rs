@@ -23,6 +23,7 @@ pub mod queue;
 pub mod safety;
 pub mod state;
 pub mod theme;
+pub mod tilts;
 pub mod views;
 
 pub use app::{App, run_with};

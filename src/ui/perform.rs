@@ -104,6 +104,12 @@ impl App {
             Action::OpenFolderDialog => self.dialogs.open(ctx, Ask::OpenFolder),
             Action::OpenByPath => self.dialogs.open_by_path(),
             Action::Open(paths, hints) => self.open(paths, hints),
+            Action::OpenFresh(paths, hints) => {
+                if self.may_lose(Action::OpenFresh(paths.clone(), hints.clone())) {
+                    self.state.replace_document(Default::default());
+                    self.open(paths, hints);
+                }
+            }
             Action::Save => match self.state.workspace.path.clone() {
                 Some(path) => self.save_to(path),
                 None => self.dialogs.save(&self.state, Ask::SaveProject),

@@ -60,7 +60,7 @@ impl Default for QueueFilter {
     fn default() -> Self {
         Self {
             hidden: BTreeSet::new(),
-            least: 0.0,
+            least: 0.05,
         }
     }
 }
@@ -127,7 +127,8 @@ pub fn show(state: &mut AppState, at: usize) {
         return;
     };
     state.view.center_on(place.position);
-    state.view.selection = place.atoms.iter().copied().collect();
+    // The first is the one in doubt; what acts on the selection must not take its neighbours along.
+    state.view.selection = place.atoms.first().copied().into_iter().collect();
     state.view.ghost = None;
     state.view.stage = Stage::Correct;
     state.view.pointed = false;

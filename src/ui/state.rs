@@ -1,22 +1,22 @@
 //! Everything the window shows, in one place. Events of the worker are folded in here; panels and views only look
 //! and ask through [`super::actions::Action`].
 
+use super::actions::Action;
 pub use super::colors::{ColorBy, ColorMap};
-
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
+pub use super::tilts::{Nudges, Preview};
 use crate::analyze::Analyzed;
 use crate::analyze::crystals::Reference;
 use crate::figures::render::Page;
 use crate::jobs::examine::Examiner;
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
-use crate::model::{AtomId, TiltSeries, Volume};
+use crate::model::{AtomId, Volume};
 use crate::preprocess::Prepared;
 use crate::project::{Stage, Workspace};
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
-use ndarray::Array2;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,41 +30,6 @@ pub enum Tool {
     Add,
     /// Move the selected atom.
     Move,
-}
-
-/// Tilts being moved by hand: shown at once, carried out when the hand rests.
-#[derive(Debug, Clone, Default)]
-pub struct Nudges {
-    /// By how much along x and y (pixels) each tilt is still to be moved.
-    pub wanted_px: BTreeMap<usize, [f64; 2]>,
-    /// Whether the worker is moving some of them.
-    pub in_flight: bool,
-    /// When the hand last moved one.
-    pub since: Option<Instant>,
-}
-
-impl Nudges {
-    /// Moves a tilt on.
-    pub fn add(&mut self, tilt: usize, by_px: [f64; 2]) {
-        let wanted = self.wanted_px.entry(tilt).or_default();
-        for axis in 0..2 {
-            // Tenths of a pixel: sums of them should not drift.
-            wanted[axis] = ((wanted[axis] + by_px[axis]) * 1e6).round() / 1e6;
-        }
-        self.wanted_px.retain(|_, shift| *shift != [0.0; 2]);
-        self.since = Some(Instant::now());
-    }
-}
-
-/// A tilt denoised for a look.
-#[derive(Debug, Clone)]
-pub struct Preview {
-    /// The series it belongs to.
-    pub series: Arc<TiltSeries>,
-    /// Which image of it.
-    pub tilt: usize,
-    /// The denoised image, `(x, y)`.
-    pub image: Arc<Array2<f32>>,
 }
 
 /// An atom about to be added: shown as a ghost until accepted.
@@ -475,6 +440,8 @@ pub struct AppState {
     pub analysis_fault: Option<String>,
     /// Recently opened projects.
     pub recent: Vec<std::path::PathBuf>,
+    /// What was read and competes with this document: to be opened as one of its own.
+    pub fresh: Option<Action>,
     /// Set when `recent` changed and is not on disk yet.
     pub recent_changed: bool,
     /// Counts changes of the document, so that views know when to redraw their textures.
@@ -676,6 +643,10 @@ impl AppState {
             JobOutput::Exported(path) => {
                 self.say(Severity::Info, format!("wrote {}", path.display()));
             }
+            JobOutput::Merged { workspace, .. } if self.competes(&workspace) => {
+                let (paths, hints) = self.opening.clone();
+                self.fresh = Some(Action::OpenFresh(paths, hints));
+            }
             other => {
                 match &other {
                     JobOutput::Reconstructed { outcome, .. } => {
@@ -720,6 +691,14 @@ impl AppState {
                 self.make_view_valid();
             }
         }
+    }
+
+    /// Whether what was read takes the place of something this document was made from or has been brought to: then it
+    /// is another document. A model or a volume may stand beside what is there.
+    fn competes(&self, read: &Workspace) -> bool {
+        let mine = &self.workspace;
+        (read.series.is_some() && mine.series.is_some())
+            || (read.volume.is_some() && mine.reconstructed.is_some())
     }
 
     /// Puts a project at the head of the recent ones.

@@ -3,7 +3,7 @@
 use super::{pick, say};
 use crate::analyze::Analyzed;
 use crate::cli::args::{Analyze, Classify, Compare, RefineAtoms, Residual, Simulate, Trace};
-use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::cli::{End, MODELS, Runner, SERIES, can_be_written, refuse_to_overwrite};
 use crate::figures::render::Page;
 use crate::jobs::{Job, JobOutput, export, input, measure};
 use crate::trace::Verdict;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &MODELS)?;
     let volume = Arc::new(input::load_volume(&args.volume, args.pixel_size)?);
     let params = if args.suggest {
         let (params, notes) = measure::suggest_trace(&volume, &args.params);
@@ -77,7 +77,7 @@ pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
 }
 
 pub fn classify(runner: &Runner, args: &Classify) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &MODELS)?;
     let volume = input::load_volume(&args.volume, args.pixel_size)?;
     let atoms = input::load_atoms(&args.atoms)?;
     let sorted = measure::classify(
@@ -101,7 +101,7 @@ pub fn classify(runner: &Runner, args: &Classify) -> anyhow::Result<End> {
 }
 
 pub fn refine_atoms(runner: &Runner, args: RefineAtoms) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &MODELS)?;
     let (series, notes) = input::load_series(&args.series)?;
     say(runner, &notes);
     let job = Job::Refine {
@@ -285,7 +285,7 @@ fn distinct_names(models: &[String]) -> Vec<String> {
 }
 
 pub fn simulate(runner: &Runner, args: &Simulate) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &SERIES)?;
     let spec = input::AtomsInput {
         atoms: args.model.clone(),
         unit: None,

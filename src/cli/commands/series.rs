@@ -2,14 +2,14 @@
 
 use super::{pick, say};
 use crate::cli::args::{Calibrate, Merge, Preprocess, Project, Reconstruct, RefineGeometry};
-use crate::cli::{End, Runner, refuse_to_overwrite};
+use crate::cli::{End, Runner, SERIES, VOLUMES, can_be_written, refuse_to_overwrite};
 use crate::figures::quality;
 use crate::jobs::{Job, JobOutput, calibrate, export, geometry, input, measure, slabs};
 use serde_json::json;
 use std::sync::Arc;
 
 pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &SERIES)?;
     let mut series = args.series;
     series.projections = series.projections.or(args.stack);
     let (series, notes) = input::load_series(&series)?;
@@ -91,7 +91,7 @@ pub fn calibrate(runner: &Runner, args: &Calibrate) -> anyhow::Result<End> {
 }
 
 pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &VOLUMES)?;
     let (series, notes) = input::load_series(&args.series)?;
     say(runner, &notes);
     let load = |spec: &Option<String>| {
@@ -140,13 +140,19 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
         "trials": outcome.trials,
         "fsc": outcome.fsc,
         "notes": outcome.notes,
+        "interrupted": ran.end == End::Cancelled,
     });
     let free = outcome
         .r_free
         .map_or(String::new(), |r| format!(", R_free {r:.4}"));
     let mut lines = outcome.notes.clone();
     lines.push(format!(
-        "{} iterations in {:.1} s ({}), R1 {:.4}{free}",
+        "{}{} iterations in {:.1} s ({}), R1 {:.4}{free}",
+        if ran.end == End::Cancelled {
+            "interrupted and kept: "
+        } else {
+            ""
+        },
         outcome.iterations.len(),
         outcome.seconds,
         outcome.engine,
@@ -165,7 +171,7 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
 }
 
 pub fn merge(runner: &Runner, args: &Merge) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &VOLUMES)?;
     let merged = slabs::merge(&args.slabs)?;
     say(runner, &merged.notes);
     export::write_volume(&merged.volume, &args.output, runner.common.force)?;
@@ -209,7 +215,7 @@ pub fn refine_geometry(runner: &Runner, args: RefineGeometry) -> anyhow::Result<
 }
 
 pub fn project(runner: &Runner, args: &Project) -> anyhow::Result<End> {
-    refuse_to_overwrite(&args.output, runner.common.force)?;
+    can_be_written(&args.output, runner.common.force, &SERIES)?;
     let volume = input::load_volume(&args.volume, args.pixel_size)?;
     let angles = input::load_angles(&args.angles)?;
     let series = measure::project(

@@ -131,7 +131,8 @@ fn kind_of(arg: &clap::Arg, default: &Value) -> Option<Kind> {
 
 /// The field's name in words, and the unit its name or help gives.
 fn name_and_unit(field: &str, help: &str) -> (String, &'static str) {
-    const SUFFIXES: [(&str, &str); 4] = [
+    const SUFFIXES: [(&str, &str); 5] = [
+        ("_us", "µs"),
         ("_px", "px"),
         ("_vox", "voxels"),
         ("_deg", "°"),

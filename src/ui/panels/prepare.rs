@@ -3,7 +3,7 @@
 
 use super::form::Form;
 use super::{command_button, fact, run_row, section};
-use crate::preprocess::{Bm3dParams, PrepareParams, Prepared, Step};
+use crate::preprocess::{Bm3dParams, FrameParams, PrepareParams, Prepared, Step};
 use crate::project::Stage;
 use crate::reconstruct::GeometryParams;
 use crate::ui::actions::{Action, Actions, ViewChange};
@@ -12,19 +12,11 @@ use eframe::egui::{self, Ui};
 use std::sync::LazyLock;
 
 static DENOISE: LazyLock<Form<Bm3dParams>> = LazyLock::new(|| Form::without(&[]));
+static FRAMES: LazyLock<Form<FrameParams>> = LazyLock::new(|| Form::without(&[]));
 static BACKGROUND: LazyLock<Form<PrepareParams>> =
     LazyLock::new(|| Form::only(&["background_model", "dilation_px", "clamp"]));
 static DOSE: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::only(&["equalize_dose"]));
-static REST: LazyLock<Form<PrepareParams>> = LazyLock::new(|| {
-    Form::without(&[
-        "skip",
-        "denoise",
-        "background_model",
-        "dilation_px",
-        "clamp",
-        "equalize_dose",
-    ])
-});
+static REST: LazyLock<Form<PrepareParams>> = LazyLock::new(|| Form::only(&["all_steps"]));
 static GEOMETRY: LazyLock<Form<GeometryParams>> = LazyLock::new(|| Form::without(&[]));
 
 /// Draws the panel.
@@ -42,6 +34,15 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     pictures_ui(ui, state, actions);
     let mut params = workspace.project.parameters.prepare.clone();
     let before = params.clone();
+    let has_frames = (workspace.series.as_ref()).is_some_and(|series| series.frames.is_some());
+    if has_frames
+        || state
+            .preparation
+            .as_ref()
+            .is_some_and(|p| p.drift.is_some())
+    {
+        step_ui(ui, Step::Drift, &mut params, state);
+    }
     for step in [Step::Denoise, Step::Background, Step::Align] {
         step_ui(ui, step, &mut params, state);
         if step == Step::Denoise && params.denoise {
@@ -108,7 +109,9 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
                 DOSE.ui(ui, params);
                 ui.weak("Alt+arrows move the shown tilt by 0.1 px.");
             }
-            Step::Drift => {}
+            Step::Drift => {
+                FRAMES.ui(ui, &mut params.frames);
+            }
         }
     }
     if let Some(done) = &state.preparation {

@@ -36,6 +36,9 @@ impl QueuePanel {
             place_ui(ui, place, actions);
         }
         if let Some(looked) = &state.looked {
+            if queue::current(state).is_some() && queue::under_crosshair(state).is_none() {
+                ui.weak("In the tilts, at the crosshair:");
+            }
             self.tilts_ui(ui, state, looked);
         } else if state.examining {
             ui.weak("Drawing the model for the tilts…");
@@ -43,7 +46,11 @@ impl QueuePanel {
         if state.workspace.atoms.is_none() {
             ui.weak("They are listed once there are atoms.");
         } else if state.all_doubtful.is_empty() {
-            ui.weak("Nothing left to look at.");
+            ui.weak(if state.evidence.is_some() {
+                "Nothing left to look at."
+            } else {
+                "Nothing stands out by itself; the tilts have not been asked."
+            });
         } else {
             filter_ui(ui, state, actions);
             list_ui(ui, state, actions);

@@ -687,15 +687,25 @@ fn draw_ghost(ui: &Ui, plane: &Plane, state: &AppState) {
     let nearest = ghost
         .nearest
         .map_or("no other atom".to_owned(), |d| format!("nearest {d:.2} Å"));
-    let text = format!(
-        "stronger than {:.0} % of the atoms, {nearest}",
-        100.0 * ghost.rank
-    );
+    let text = if ghost.rank > 0.0 {
+        format!(
+            "stronger than {:.0} % of the atoms, {nearest}",
+            100.0 * ghost.rank
+        )
+    } else {
+        format!("weaker than every atom, {nearest}")
+    };
+    // On the side that has the room.
+    let (offset, anchor) = if at.x < plane.viewport.rect.center().x {
+        (radius + 6.0, Align2::LEFT_CENTER)
+    } else {
+        (-radius - 6.0, Align2::RIGHT_CENTER)
+    };
     canvas::label(
         ui,
         plane.viewport.rect,
-        at + vec2(radius + 6.0, 0.0),
-        Align2::LEFT_CENTER,
+        at + vec2(offset, 0.0),
+        anchor,
         &text,
     );
 }

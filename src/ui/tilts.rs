@@ -1,0 +1,58 @@
+//! What the window keeps of single tilts while they are worked on: moves by hand, and one denoised for a look.
+
+use crate::model::TiltSeries;
+use ndarray::Array2;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Tilts being moved by hand: shown at once, carried out when the hand rests.
+#[derive(Debug, Clone, Default)]
+pub struct Nudges {
+    /// By how much along x and y (pixels) each tilt is still to be moved.
+    pub wanted_px: BTreeMap<usize, [f64; 2]>,
+    /// Whether the worker is moving some of them.
+    pub in_flight: bool,
+    /// When the hand last moved one.
+    pub since: Option<Instant>,
+}
+
+impl Nudges {
+    /// Moves a tilt on.
+    pub fn add(&mut self, tilt: usize, by_px: [f64; 2]) {
+        let wanted = self.wanted_px.entry(tilt).or_default();
+        for axis in 0..2 {
+            // Tenths of a pixel: sums of them should not drift.
+            wanted[axis] = ((wanted[axis] + by_px[axis]) * 1e6).round() / 1e6;
+        }
+        self.wanted_px.retain(|_, shift| *shift != [0.0; 2]);
+        self.since = Some(Instant::now());
+    }
+}
+
+/// A tilt denoised for a look.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The series it belongs to.
+    pub series: Arc<TiltSeries>,
+    /// Which image of it.
+    pub tilt: usize,
+    /// The denoised image, `(x, y)`.
+    pub image: Arc<Array2<f32>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_add_up_and_vanish_when_carried_out() {
+        let mut nudges = Nudges::default();
+        for _ in 0..3 {
+            nudges.add(4, [0.1, -0.1]);
+        }
+        assert_eq!(nudges.wanted_px[&4], [0.3, -0.3]);
+        nudges.add(4, [-0.3, 0.3]);
+        assert!(nudges.wanted_px.is_empty());
+    }
+}
