@@ -1,3 +1,5 @@
+//! Planes, layers and their angles against lattices whose answers are known.
+
 use super::*;
 use crate::analyze::analyze;
 use crate::model::geometry::apply;

@@ -98,13 +98,15 @@ impl PlaneChoice {
             }
         }
         ui.horizontal(|ui| {
-            ui.label("Plane (hkl)");
+            let label = ui.label("Plane (hkl)");
             for index in &mut self.indices {
-                ui.add(DragValue::new(index).range(-9..=9).speed(0.05));
+                ui.add(DragValue::new(index).range(-9..=9).speed(0.05))
+                    .labelled_by(label.id);
             }
-            ui.label("of grain");
+            let label = ui.label("of grain");
             let most = analyzed.map_or(1, |a| a.grains.len().max(1));
-            ui.add(DragValue::new(&mut self.grain).range(1..=most).speed(0.05));
+            ui.add(DragValue::new(&mut self.grain).range(1..=most).speed(0.05))
+                .labelled_by(label.id);
             let grains = analyzed.is_some_and(|a| !a.grains.is_empty());
             let set = ui.add_enabled(grains && self.indices != [0; 3], egui::Button::new("Set"));
             if set

@@ -174,9 +174,9 @@ fn page_menu(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
             ("Resolution", &mut page.dpi, 72.0..=1200.0, " dpi"),
         ] {
             ui.horizontal(|ui| {
-                ui.label(name);
+                let label = ui.label(name);
                 let drag = egui::DragValue::new(value).range(range).suffix(unit);
-                changed |= ui.add(drag).changed();
+                changed |= ui.add(drag).labelled_by(label.id).changed();
             });
         }
         ui.weak("One column of most journals is 85 to 90 mm wide, two are 170 to 180 mm.");
