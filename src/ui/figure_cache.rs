@@ -3,7 +3,7 @@
 use super::state::AppState;
 use crate::analyze::compare;
 use crate::figures::tables::{self, Table};
-use crate::figures::{Figure, cutoff::cutoff_figures, overlay, plots};
+use crate::figures::{Figure, cutoff::cutoff_figures, overlay, plots, quality};
 use std::sync::Arc;
 
 /// What a figure was made from; equal keys mean an equal figure.
@@ -18,6 +18,7 @@ struct Key {
     others: Vec<usize>,
     geometry: Option<(usize, f64)>,
     preparation: usize,
+    reconstructed: usize,
 }
 
 /// The figures there are, in the order of the tray.
@@ -66,15 +67,20 @@ impl FigureCache {
                 .collect(),
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
             preparation: identity(state.preparation.as_ref()),
+            reconstructed: identity(workspace.reconstructed.as_ref()),
         };
         let stale = key.iterations != self.key.iterations
             || key.geometry != self.key.geometry
-            || key.preparation != self.key.preparation;
+            || key.preparation != self.key.preparation
+            || key.reconstructed != self.key.reconstructed;
         if stale || self.run.is_empty() {
             self.run.clear();
             if let Some(last) = iterations.last() {
                 self.run.push(plots::r1_figure(iterations));
                 self.run.push(plots::r_per_tilt_figure(&last.r1_per_tilt));
+            }
+            if let Some(run) = &workspace.reconstructed {
+                self.run.extend(quality::quality_figures(run));
             }
             if let Some(done) = &state.preparation {
                 self.run.extend(plots::alignment_figure(done));
