@@ -113,12 +113,18 @@ fn filter(state: &mut AppState, current: Option<Doubtful>) {
         .iter()
         .filter(|place| state.queue.lets(place));
     state.doubtful = listed.cloned().collect();
-    state.doubtful_at = current.and_then(|current| {
-        state
-            .doubtful
-            .iter()
-            .position(|place| place.is_about(&current))
-    });
+    let Some(current) = current else {
+        state.doubtful_at = None;
+        return;
+    };
+    let listed = &state.doubtful;
+    state.doubtful_at = listed.iter().position(|place| place.is_about(&current));
+    // A newer list may know better where the place is; who stands on it goes along.
+    if let Some(at) = state.doubtful_at
+        && distance(current.position, state.view.crosshair) < 1e-6
+    {
+        state.view.crosshair = state.doubtful[at].position;
+    }
 }
 
 /// Goes to an entry of the list: every view centres on it.
