@@ -165,7 +165,12 @@ fn denoising_is_done_on_request_and_leaves_the_other_steps_as_they_were() {
         "{:?}",
         clean.notes
     );
-    assert_eq!(clean.notes[1..], plain.notes);
+    // What is left outside the specimen is told of the images as they became, so that its numbers differ.
+    let decisions = |notes: &[String]| -> Vec<String> {
+        let told = notes.iter().filter(|n| !n.contains("are left outside"));
+        told.cloned().collect()
+    };
+    assert_eq!(decisions(&clean.notes[1..]), decisions(&plain.notes));
     // Poisson counts: the gain is 1.
     let denoised = clean.denoised.expect("asked for");
     assert!(
