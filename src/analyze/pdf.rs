@@ -27,9 +27,14 @@ pub struct Counted {
     pub total: Vec<f64>,
     /// g(r) of every pair of classes, when there are several.
     pub partial: Vec<(String, Vec<f64>)>,
+    /// Standard error of the total's bins: of a count, its root.
+    pub error: Vec<f64>,
     /// Mean density of the region, Å⁻³.
     pub density: f64,
 }
+
+/// Share of the highest peak by which a peak stands out that needs no statistics.
+pub(super) const PROMINENCE: f64 = 0.04;
 
 impl Counted {
     /// Bin centres, Å.
@@ -52,8 +57,13 @@ impl Counted {
             .iter()
             .map(|(name, g)| (name.clone(), smooth(g, sigma)))
             .collect();
-        let peaks = find_peaks(&r, &g);
-        let first_valley = find_valley(&r, &g, &peaks);
+        let highest = g.iter().copied().fold(0.0, f64::max);
+        let first_valley = find_valley(&r, &g, &find_peaks(&r, &g, |_| PROMINENCE * highest));
+        // A low peak is one too where chance does not make it: both it and its saddle are uncertain.
+        let error = smoothed_error(&self.error, sigma);
+        let peaks = find_peaks(&r, &g, |k| {
+            (4.0 * std::f64::consts::SQRT_2 * error[k]).clamp(0.005 * highest, PROMINENCE * highest)
+        });
         Pdf {
             r,
             g,
@@ -131,9 +141,16 @@ pub fn counted(
             }
         }
     }
+    let roots: Vec<f64> = total.iter().map(|&count| (count as f64).sqrt()).collect();
+    let counted = normalized(&total, 0.5 * n * n);
+    let error = counted
+        .iter()
+        .zip(&roots)
+        .map(|(g, root)| if *root > 0.0 { g / root } else { 0.0 });
     Counted {
         sampling: [sampling.range, sampling.bin],
-        total: normalized(&total, 0.5 * n * n),
+        error: error.collect(),
+        total: counted,
         partial,
         density: n / shape.volume.max(f64::MIN_POSITIVE),
     }
@@ -372,11 +389,23 @@ fn smooth(values: &[f64], sigma_bins: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Local maxima that stand out from the valleys beside them, placed by a parabola.
-pub(super) fn find_peaks(r: &[f64], g: &[f64]) -> Vec<f64> {
-    const PROMINENCE: f64 = 0.04;
+/// Standard error of independent values after [`smooth`].
+fn smoothed_error(error: &[f64], sigma_bins: f64) -> Vec<f64> {
+    if sigma_bins < 0.05 {
+        return error.to_vec();
+    }
+    // The squares of a Gaussian's weights are those of one √2 narrower, and add up to 1 / (2 √π σ).
+    let share = (1.0 / (2.0 * std::f64::consts::PI.sqrt() * sigma_bins)).min(1.0);
+    let squares: Vec<f64> = error.iter().map(|e| e * e).collect();
+    smooth(&squares, sigma_bins * std::f64::consts::FRAC_1_SQRT_2)
+        .into_iter()
+        .map(|square| (square * share).sqrt())
+        .collect()
+}
+
+/// Local maxima that stand out from the valleys beside them by more than `least` at their place, placed by a parabola.
+pub(super) fn find_peaks(r: &[f64], g: &[f64], least: impl Fn(usize) -> f64) -> Vec<f64> {
     let mut peaks = Vec::new();
-    let highest = g.iter().copied().fold(0.0, f64::max);
     for at in 1..g.len().saturating_sub(1) {
         if !(g[at] > g[at - 1] && g[at] >= g[at + 1]) {
             continue;
@@ -392,7 +421,7 @@ pub(super) fn find_peaks(r: &[f64], g: &[f64]) -> Vec<f64> {
             low
         };
         let saddle = lowest(&mut (0..at).rev()).max(lowest(&mut (at + 1..g.len())));
-        if g[at] - saddle > PROMINENCE * highest {
+        if g[at] - saddle > least(at) {
             let bend = g[at - 1] - 2.0 * g[at] + g[at + 1];
             let shift = if bend == 0.0 {
                 0.0

@@ -64,7 +64,8 @@ pub fn structure_factor(counted: &Counted, q_range: f64) -> StructureFactor {
             1.0 + 4.0 * PI * density / q * sum
         })
         .collect();
-    let peaks = super::pdf::find_peaks(&q, &s);
+    let highest = s.iter().copied().fold(0.0, f64::max);
+    let peaks = super::pdf::find_peaks(&q, &s, |_| super::pdf::PROMINENCE * highest);
     StructureFactor { q, s, peaks, range }
 }
 

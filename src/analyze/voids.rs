@@ -78,13 +78,15 @@ impl Void {
 /// From which volume (Å³) a void is a vacancy, a nano-pore, a large pore (Zr).
 pub const VOID_CLASSES: [f64; 3] = [45.0, 125.0, 4500.0];
 
-/// Voids of the region, largest first.
+/// Voids of the region, largest first: tetrahedra of a circumradius above `void_radius` (Å) that share a face, or that
+/// only a tetrahedron of less than `sliver_volume` (Å³) parts: in a lattice, four atoms of one plane span such a one or
+/// none by chance.
 #[must_use]
 pub fn voids(
     space: &Space,
     region: &[bool],
     positions: &[[f64; 3]],
-    void_radius: f64,
+    [void_radius, sliver_volume]: [f64; 2],
 ) -> Vec<Void> {
     let is_void = |tet: usize| region[tet] && space.circumradius[tet] > void_radius;
     let mut seen = vec![false; region.len()];
@@ -118,9 +120,17 @@ pub fn voids(
             for next in space.mesh.neighbors[tet] {
                 match next.map(|n| n as usize) {
                     Some(next) if region[next] => {
-                        if is_void(next) && !seen[next] {
-                            seen[next] = true;
-                            todo.push(next);
+                        let behind = if !is_void(next) && space.volume[next] < sliver_volume {
+                            space.mesh.neighbors[next]
+                        } else {
+                            [None; 4]
+                        };
+                        let behind = behind.into_iter().flatten().map(|n| n as usize);
+                        for near in std::iter::once(next).chain(behind) {
+                            if is_void(near) && !seen[near] {
+                                seen[near] = true;
+                                todo.push(near);
+                            }
                         }
                     }
                     _ => void.at_surface = true,
@@ -153,7 +163,7 @@ mod tests {
         points.remove(center);
         let space = Space::new(&points).unwrap();
         let region = space.region(4.5);
-        let found = voids(&space, &region, &points, 3.19);
+        let found = voids(&space, &region, &points, [3.19, 0.5]);
         let inner: Vec<&Void> = found.iter().filter(|v| !v.at_surface).collect();
         assert_eq!(inner.len(), 1, "{found:?}");
         assert!(
@@ -169,7 +179,7 @@ mod tests {
         let mut points = fcc_ball(5.09, 16.0);
         points.retain(|p| p.iter().any(|v| v.abs() > 0.1));
         let space = Space::new(&points).unwrap();
-        let found = voids(&space, &space.region(4.5), &points, 3.19);
+        let found = voids(&space, &space.region(4.5), &points, [3.19, 0.5]);
         let void = found.iter().find(|v| !v.at_surface).unwrap();
         assert_eq!((void.atoms.len(), void.class()), (12, "vacancy"));
         let ones = vec![2.0; points.len()];

@@ -384,7 +384,8 @@ impl<'a> Work<'a> {
         }
         let started = Instant::now();
         let positions = &self.out.atoms.positions;
-        self.out.voids = voids::voids(space, &region.inside, positions, params.void_radius);
+        let limits = [params.void_radius, params.sliver_volume];
+        self.out.voids = voids::voids(space, &region.inside, positions, limits);
         self.time("voids", started);
     }
 

@@ -31,7 +31,10 @@ impl Crystal {
         let sin = (1.0 - gamma * gamma).sqrt();
         let y = (alpha - beta * gamma) / sin;
         let z2 = 1.0 - beta * beta - y * y;
-        let sound = lengths.iter().all(|l| l.is_finite() && *l > 0.0) && sin > 0.0 && z2 > 0.0;
+        let sound = lengths.iter().all(|l| l.is_finite() && *l > 0.0)
+            && angles_deg.iter().all(|&a| a > 0.0 && a < 180.0)
+            && sin > 0.0
+            && z2 > 0.0;
         sound.then(|| {
             [
                 [a, 0.0, 0.0],

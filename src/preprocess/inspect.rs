@@ -90,7 +90,8 @@ fn linear_at(image: ArrayView2<'_, f32>, place: [f64; 2]) -> Option<f64> {
 }
 
 impl LineProfile {
-    /// The highest peak; `None` when it does not fall to half its height on both sides.
+    /// The highest peak above the line between the profile's ends; `None` when it does not fall to half its height on
+    /// both sides, or is lower than its ends differ: then it is the flank of a larger one.
     #[must_use]
     pub fn peak(&self) -> Option<ProfilePeak> {
         let n = self.values.len();
@@ -99,7 +100,7 @@ impl LineProfile {
         let above: Vec<f64> = (0..n).map(|k| self.values[k] - base(k)).collect();
         let top = (0..n).max_by(|&a, &b| above[a].total_cmp(&above[b]))?;
         let half = above[top] / 2.0;
-        if !(half > 0.0 && half.is_finite()) {
+        if !(half > 0.0 && half.is_finite()) || above[top] < (last - first).abs() {
             return None;
         }
         // Between sample k below half and sample m above it.

@@ -2,7 +2,9 @@
 
 use super::super::layout::{Layout, TILE, Tile, cells};
 use super::super::simd::{Kernel, Vector, floor};
-use super::{GROUP, General, Place, Tilt, each_tap, lines, load_within, neighbors, vectors};
+use super::{
+    GROUP, General, Place, Tilt, each_tap, lines, load_within, neighbors, touches, vectors,
+};
 
 /// Adds what all tilts' images give to a part of a tile's columns.
 pub(in super::super) struct Adjoint<'a> {
@@ -130,7 +132,7 @@ impl Adjoint<'_> {
             let index = group + lane;
             let stored = (self.first + y) as isize;
             let [p, q] = self.geometry.seen(self.layout, &self.tile, index, stored);
-            if self.geometry.touches(self.layout, index, p, lanes) {
+            if touches(self.layout, self.geometry.sweep(index, p, lanes)) {
                 let place = Place::new([p, q]);
                 let tilt = &self.geometry.tilts[index];
                 bases.row[lane] = place.row as i32;

@@ -1,10 +1,10 @@
 //! Forward: runs of pixels collect what a tile's columns give them.
 
-use super::super::layout::{COLUMNS, HALO, Layout, MARGIN, Tile};
+use super::super::layout::{COLUMNS, HALO, Layout, Tile};
 use super::super::simd::{Kernel, Vector, floor};
 use super::{
     GENTLE, General, Order, Place, Tilt, add_within, each_tap, hat, line, lines, load_within,
-    neighbors, taps, vectors,
+    neighbors, taps, touches, vectors,
 };
 use std::ops::Range;
 
@@ -86,7 +86,7 @@ impl Forward<'_> {
             let r11 = tilt.rotation[1][1];
             if r11 < GENTLE {
                 let [p, _] = geometry.seen(layout, tile, index, y as isize);
-                if geometry.touches(layout, index, p, lanes) {
+                if touches(layout, geometry.sweep(index, p, lanes)) {
                     spread_steep::<V, N>(geometry, layout, tile, index, columns, y, image);
                 }
                 continue;
@@ -96,7 +96,8 @@ impl Forward<'_> {
             let shift = ((y as f64 - q) / r11).floor() as isize;
             let first = y as isize + shift;
             let [p, q] = geometry.seen(layout, tile, index, first);
-            if !geometry.touches(layout, index, p, lanes) {
+            let [low, high] = geometry.sweep_of_pixels(index, p, lanes);
+            if !touches(layout, [low, high]) {
                 continue;
             }
             let order = geometry.order(tile, index);
@@ -106,8 +107,8 @@ impl Forward<'_> {
                 p: (p - p.floor()) as f32,
                 q: (q - y as f64) as f32,
             };
-            // A steep run may reach far over the image's edge.
-            if base.row < 0 || base.row as usize + MARGIN >= layout.rows() {
+            // A steep run may reach far over the image's edge; a correction needs two rows more.
+            if base.row < 0 || high + 3.0 > layout.rows() as f64 {
                 let rows = layout.rows();
                 for (k, &column) in order.column[..tile.columns()].iter().enumerate() {
                     let column = &columns[usize::from(column) * stride..][..stride];

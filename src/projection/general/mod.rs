@@ -42,6 +42,8 @@ struct Tilt {
     drift: f32,
     /// Smallest and largest p of a whole tile's columns, from its first.
     reach: [f64; 2],
+    /// Largest |q| of a whole tile's columns, from its first.
+    spread: f64,
 }
 
 /// The columns of a tile by increasing p.
@@ -83,6 +85,7 @@ impl General {
                     slope: rotation[0][1] as f32,
                     drift: (rotation[1][1] - 1.0) as f32,
                     reach: [reach(f64::min), reach(f64::max)],
+                    spread: last * (rotation[1][0].abs() + rotation[1][2].abs()),
                 }
             })
             .collect();
@@ -170,19 +173,41 @@ impl General {
         [p + reach[0], q]
     }
 
-    /// Whether a run of `lanes` voxels of a tile, whose smallest p begins at `p`, touches the image.
+    /// Lowest and highest p of a run of `lanes` voxels of a tile, whose smallest p begins at `p`.
     #[inline(always)]
-    fn touches(&self, layout: &Layout, tilt: usize, p: f64, lanes: usize) -> bool {
+    fn sweep(&self, tilt: usize, p: f64, lanes: usize) -> [f64; 2] {
         let Tilt {
             rotation, reach, ..
         } = &self.tilts[tilt];
-        // Voxels next to the run may be seen in the same pixels.
-        let way = rotation[0][1] * (lanes + 2) as f64;
-        let slack = 1.0 + 2.0 * rotation[0][1].abs();
-        let low = p + way.min(0.0) - slack;
-        let high = p + reach[1] - reach[0] + way.max(0.0) + slack;
-        high > MARGIN as f64 && low < (MARGIN + layout.image_size[0]) as f64
+        let way = rotation[0][1] * lanes as f64;
+        [p + way.min(0.0), p + reach[1] - reach[0] + way.max(0.0)]
     }
+
+    /// Lowest and highest p of the voxels of a tile that are seen in a run of `lanes` pixels. In a rotated tilt every
+    /// column has other ones there, and there are more of them than pixels.
+    #[inline(always)]
+    fn sweep_of_pixels(&self, tilt: usize, p: f64, lanes: usize) -> [f64; 2] {
+        let Tilt {
+            rotation,
+            reach,
+            spread,
+            ..
+        } = &self.tilts[tilt];
+        let slope = rotation[0][1].abs() / rotation[1][1];
+        let [before, behind] = [spread + 2.0, lanes as f64 + spread + 2.0].map(|q| slope * q);
+        let [low, high] = if rotation[0][1] < 0.0 {
+            [behind, before]
+        } else {
+            [before, behind]
+        };
+        [p - low, p + reach[1] - reach[0] + high]
+    }
+}
+
+/// Whether voxels seen from `low` to `high` touch the image.
+#[inline(always)]
+fn touches(layout: &Layout, [low, high]: [f64; 2]) -> bool {
+    high + 1.0 > MARGIN as f64 && low - 1.0 < (MARGIN + layout.image_size[0]) as f64
 }
 
 /// Vectors of a run: what the registers hold, and no more than `lanes`.
