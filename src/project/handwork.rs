@@ -135,10 +135,10 @@ impl Edits {
             for change in &entry.changes {
                 match change {
                     Change::Add(atom) | Change::Remove(atom) => main = Some(atom.id),
-                    Change::Move { id, .. } => {
-                        if touched.get(id).is_some_and(|t| t.what == Handwork::Moved) {
-                            touched.remove(id);
-                        }
+                    Change::Move { id, .. }
+                        if touched.get(id).is_some_and(|t| t.what == Handwork::Moved) =>
+                    {
+                        touched.remove(id);
                     }
                     _ => {}
                 }

@@ -124,7 +124,7 @@ impl App {
                 |(before, params): (Arc<Analyzed>, _)| analyze_again(&before, &params),
             ),
             safety: Safety::default(),
-            examining: Examining::new(&waker),
+            examining: Examining::new(waker),
             held: Vec::new(),
             played: 0.0,
             title: String::new(),

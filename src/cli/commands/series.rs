@@ -158,7 +158,7 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
         outcome.engine,
         outcome.r1
     ));
-    lines.extend(outcome.fsc.as_ref().map(|fsc| quality::fsc_note(fsc)));
+    lines.extend(outcome.fsc.as_ref().map(quality::fsc_note));
     lines.push(format!(
         "{} × {} × {} voxels → {}",
         size[0],
