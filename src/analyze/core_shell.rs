@@ -1,12 +1,12 @@
 //! Core-shell particles: concentration against depth, thickness of the interface, mixing of the species.
 //!
 //! - Core: the species whose atoms are nearest to the model's centre on average; all others are shell.
-//! - **Layers** (Li et al., Pd@Pt): morphological peeling from three start shapes, see [`super::layers`]. Zero depth is the
+//! - **Layers** (Li et al., Pd@Pt): morphological peeling from three start shapes, see `layers`. Zero depth is the
 //!   50 % crossing of the core fraction.
 //! - **Distance**: the core fraction smoothed by a Gaussian σ, `f(x) = Σ_core g / Σ_all g`; its 50 % surface (the connected
 //!   parts of at least a tenth of the largest); the signed distance of every atom to it, negative in the core.
 //! - **Thickness** 5–95 %: through the layers' core fractions goes a modified Akima curve; from its first fall below 95 % to
-//!   its last fall below 5 %. Layers with fewer than [`FEWEST`] atoms are passed over beyond the middle of the interface.
+//!   its last fall below 5 %. Layers with fewer than `FEWEST` atoms are passed over beyond the middle of the interface.
 //!   The standard error is that of repeated draws of each layer's composition (binomial).
 //! - The thickness by distance also depends on σ; it is given for ¾, 1 and 1½ of it, and the range over all definitions.
 

@@ -2,7 +2,7 @@
 //!
 //! P. M. Larsen, S. Schmidt, J. Schiøtz, Modelling Simul. Mater. Sci. Eng. 24, 055007 (2016). Of the 18 nearest atoms the
 //! 6, 12 or 14 whose Voronoi faces cover most of the sphere around the atom are its neighbours. The graph of their convex
-//! hull says which of them can stand for which point of a template ([`graphs`]); of these correspondences the one
+//! hull says which of them can stand for which point of a template (`graphs`); of these correspondences the one
 //! with the smallest root mean square deviation is taken,
 //!
 //! `RMSD = min_{s,R} √(Σ_k |s(x_k − x̄) − R t_k|² / (n + 1)) = √((G_t − λ²/G_x)/(n + 1))`,

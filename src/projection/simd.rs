@@ -1,6 +1,6 @@
 //! Vectors of single-precision numbers, the widest this processor has, chosen when the program runs.
 //!
-//! A kernel is written once for any [`Vector`]; [`dispatch`] compiles it for each instruction set and runs the best
+//! A kernel is written once for any [`Vector`]; `dispatch` compiles it for each instruction set and runs the best
 //! one. Everything a kernel calls in its inner loops must be `#[inline(always)]`: only code inlined into the function
 //! that is compiled for an instruction set may use it.
 
@@ -327,7 +327,7 @@ pub(crate) fn dispatch(kernel: impl Kernel) {
     Instructions::best().run(kernel);
 }
 
-/// Name of the vector instructions [`dispatch`] chooses.
+/// Name of the vector instructions `dispatch` chooses.
 #[must_use]
 pub fn vector_name() -> &'static str {
     Instructions::best().name()

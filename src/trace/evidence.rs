@@ -1,5 +1,5 @@
-//! Residual evidence: where the measured tilts ask for an atom that is not there ([`Search`]), and whether they show the
-//! atoms that are ([`standings`]).
+//! Residual evidence: where the measured tilts ask for an atom that is not there (`Search`), and whether they show the
+//! atoms that are (`standings`).
 //!
 //! The residual `r = n − λ` of every tilt goes through the matched filter of an atom and is back-projected:
 //! `z(r) = Σ_i Σ_p (r/λ) g / √(Σ_i Σ_p g²/λ)`, with g the image of an atom at that place. Where the model is complete z is

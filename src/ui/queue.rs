@@ -118,7 +118,9 @@ fn filter(state: &mut AppState, current: Option<Doubtful>) {
         return;
     };
     let listed = &state.doubtful;
-    state.doubtful_at = listed.iter().position(|place| place.is_about(&current));
+    let same = |is: fn(&Doubtful, &Doubtful) -> bool| listed.iter().position(|p| is(p, &current));
+    // What else is doubtful there may have changed with the atoms around it.
+    state.doubtful_at = same(Doubtful::is_about).or_else(|| same(Doubtful::is_at));
     // A newer list may know better where the place is; who stands on it goes along.
     if let Some(at) = state.doubtful_at
         && distance(current.position, state.view.crosshair) < 1e-6

@@ -344,6 +344,16 @@ impl Doubtful {
         let apart = crate::model::geometry::distance(self.position, other.position);
         self.kind == other.kind && self.atoms == other.atoms && apart < 0.5
     }
+
+    /// Whether another entry is about the same atom, or the same empty place, whatever it says of it.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        match (self.atoms.first(), other.atoms.first()) {
+            (Some(own), Some(others)) => own == others,
+            (None, None) => crate::model::geometry::distance(self.position, other.position) < 0.5,
+            _ => false,
+        }
+    }
 }
 
 /// What the tilts show of a place.

@@ -1,8 +1,8 @@
 //! The true size of a pixel from images of a crystal whose lattice is known.
 //!
 //! 1. The image is faded out by a Gaussian, so that every spot of its Fourier transform is a Gaussian too; the spots
-//!    that stand out of the noise are located by Gaussian fits ([`spots`]).
-//! 2. They are given the indices of the crystal's reflections seen along the zone axis ([`crystal`]): pairs of spots are
+//!    that stand out of the noise are located by Gaussian fits (`spots`).
+//! 2. They are given the indices of the crystal's reflections seen along the zone axis (`crystal`): pairs of spots are
 //!    tried as pairs of reflections, and the pair wins that explains most.
 //! 3. A linear map M from reflections (cycles/Å) to spots (cycles/pixel) is fitted. Drift during the scan stretches an
 //!    image along the slow axis and shears the fast one with it, but leaves every line as it is: the component of M

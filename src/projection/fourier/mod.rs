@@ -6,7 +6,7 @@
 //! that nothing of the volume is seen twice. The sum of an image is the sum of the voxels; at θ = 0 the image is the
 //! plain sum along z, whereas linear interpolation blurs all that falls between pixels.
 //!
-//! The inner sum is had to about 1e-6 from fast transforms and a Kaiser–Bessel kernel ([`kernel`]). A series with one
+//! The inner sum is had to about 1e-6 from fast transforms and a Kaiser–Bessel kernel (`kernel`). A series with one
 //! tilt axis stays two-dimensional (`single_axis`); any other geometry is in `general`. Of the two ways to a
 //! gradient, projecting and projecting back is taken, not convolving with the kernel of ΠᵀΠ: that needs transforms
 //! on a grid of twice the volume's size where 1.5 does, holds only when images are not cut off, and tells nothing
