@@ -16,6 +16,9 @@ pub const SPECIES: [Rgb; 6] = [
 /// Metal core, crystalline oxide, amorphous oxide, interface.
 pub const PHASES: [Rgb; 4] = [[213, 94, 0], [0, 158, 115], [66, 135, 225], [230, 159, 0]];
 
+/// Names of the phases, in the order of [`PHASES`].
+pub const PHASE_NAMES: [&str; 4] = ["core", "crystalline oxide", "amorphous oxide", "interface"];
+
 /// What has no value.
 pub const UNKNOWN: Rgb = [150, 150, 150];
 

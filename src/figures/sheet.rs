@@ -92,7 +92,7 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
                     .filter(|_| v.is_finite());
                 known.copied().unwrap_or(palette::UNKNOWN)
             };
-            let names = ["core", "crystalline oxide", "amorphous oxide", "interface"];
+            let names = palette::PHASE_NAMES;
             let there = |k: &usize| column.values.contains(&(*k as f64));
             let legend = (0..4)
                 .filter(there)

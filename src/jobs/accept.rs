@@ -62,6 +62,14 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             workspace.modified = true;
             return outcome.notes.clone();
         }
+        JobOutput::Exchanged(series) => {
+            let line = "x and y of the images were exchanged";
+            workspace.series = Some(series);
+            workspace.prepared = None;
+            workspace.project.records.remove(&Stage::Prepare);
+            workspace.mark_stale(Stage::Reconstruct, line);
+            return vec![line.to_owned()];
+        }
         JobOutput::Nudged { series, shifts_px } => {
             let params = workspace.params_json(Stage::Prepare);
             let before = workspace.best_series();

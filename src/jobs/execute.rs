@@ -54,6 +54,9 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Prepare { series, params } => {
             prepare(&series, &params, context)?;
         }
+        Job::Exchange { series } => {
+            context.output(JobOutput::Exchanged(Arc::new(series.exchanged())));
+        }
         Job::Nudge { series, shifts_px } => {
             let mut moved = (*series).clone();
             for &(tilt, shift) in shifts_px.iter().filter(|(tilt, _)| *tilt < series.len()) {

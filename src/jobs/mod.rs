@@ -91,6 +91,11 @@ pub enum Job {
         /// How.
         params: PrepareParams,
     },
+    /// Exchange x and y of all images.
+    Exchange {
+        /// The series as read.
+        series: Arc<TiltSeries>,
+    },
     /// Move images by hand.
     Nudge {
         /// The (prepared) series.
@@ -242,6 +247,7 @@ impl Job {
             Self::Autosave { .. } => "Autosave",
             Self::Recover(_) => "Recover",
             Self::Prepare { .. } => "Prepare",
+            Self::Exchange { .. } => "Exchange x and y",
             Self::Nudge { .. } => "Move tilt",
             Self::PreviewDenoise { .. } => "Preview",
             Self::RefineGeometry { .. } => "Refine geometry",
@@ -297,6 +303,8 @@ pub enum JobOutput {
         /// What ran.
         record: Record,
     },
+    /// The series with x and y of all images exchanged; it takes the place of the one read.
+    Exchanged(Arc<TiltSeries>),
     /// Images were moved by hand.
     Nudged {
         /// The series with them; it takes the prepared one's place.

@@ -58,6 +58,32 @@ pub struct TiltSeries {
 }
 
 impl TiltSeries {
+    /// The series with x and y of every image exchanged: what was recorded with its tilt axis along x has it along y.
+    #[must_use]
+    pub fn exchanged(&self) -> Self {
+        let turn = |stack: &Array3<f32>| {
+            stack
+                .view()
+                .permuted_axes([0, 2, 1])
+                .as_standard_layout()
+                .into_owned()
+        };
+        Self {
+            images: turn(&self.images),
+            frames: self.frames.as_ref().map(|frames| {
+                Arc::new(Frames {
+                    counts: turn(&frames.counts),
+                    per_tilt: frames.per_tilt,
+                    scan: Scan {
+                        along_x: !frames.scan.along_x,
+                        ..frames.scan
+                    },
+                })
+            }),
+            ..self.clone()
+        }
+    }
+
     /// A series with all tilts included. `images` has shape `(tilt, x, y)`.
     ///
     /// # Panics

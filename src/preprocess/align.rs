@@ -35,6 +35,18 @@ pub struct Misalignment {
     pub agreement: Vec<f64>,
     /// Tilts whose profile disagrees with the others': damaged, empty or cut images.
     pub outliers: Vec<usize>,
+    /// By how much a usual tilt's profile departs from the mean one (1 − correlation) along x and along y: the
+    /// smaller one tells along which the tilt axis lies.
+    pub departure: [f64; 2],
+}
+
+impl Misalignment {
+    /// Whether the profiles speak for a tilt axis along x.
+    #[must_use]
+    pub fn axis_seems_along_x(&self) -> bool {
+        const CLEARLY: f64 = 4.0;
+        CLEARLY * self.departure[0] < self.departure[1]
+    }
 }
 
 /// Measures the shifts of background-free `images` (shape `(tilt, x, y)`), looking only at `specimens`' pixels.
@@ -64,6 +76,8 @@ pub fn measure(
     monitor.check()?;
     let profiles = Profiles::new(masses.iter().map(|m| m.profile.as_slice()), ny);
     let (along, agreement) = profiles.align(monitor)?;
+    let across = Profiles::new(masses.iter().map(|m| m.across.as_slice()), nx);
+    let (_, agreement_across) = across.align(monitor)?;
     let profile_center = profiles.mean_center(&along);
     let offset_y = center_index(ny) as f64 - profile_center;
     let shifts_px: Vec<[f64; 2]> = masses
@@ -89,15 +103,27 @@ pub fn measure(
         rms_y_px: root_mean_square(&scatter),
         shifts_px,
         noise_px,
+        departure: [
+            usual_departure(&agreement_across),
+            usual_departure(&agreement),
+        ],
         agreement,
         outliers,
     })
 }
 
-/// Sums of one image over its specimen.
+/// Median of 1 − correlation.
+fn usual_departure(agreement: &[f64]) -> f64 {
+    let mut sorted: Vec<f64> = agreement.iter().map(|a| 1.0 - a).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Sums of one image over its specimen: along x for every y, and along y for every x.
 struct Mass {
     center_x: f64,
     profile: Vec<f64>,
+    across: Vec<f64>,
     error_px: f64,
 }
 
@@ -119,6 +145,7 @@ impl Mass {
             return Self {
                 center_x: center_index(nx) as f64,
                 profile: vec![0.0; ny],
+                across: vec![0.0; nx],
                 error_px: f64::INFINITY,
             };
         }
@@ -133,10 +160,14 @@ impl Mass {
             .enumerate()
             .map(|(i, n)| n * (i as f64 - center_x).powi(2))
             .sum();
-        profile.iter_mut().for_each(|p| *p /= total);
+        profile
+            .iter_mut()
+            .chain(&mut across)
+            .for_each(|p| *p /= total);
         Self {
             center_x,
             profile,
+            across,
             error_px: noise_sd * spread.sqrt() / total,
         }
     }

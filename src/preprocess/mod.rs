@@ -489,6 +489,15 @@ impl Work {
         } else {
             format!("Alignment: none needed; {measured} (limit {limit:.2} px)")
         });
+        if found.axis_seems_along_x() {
+            let [x, y] = found.departure.map(|d| 1.0 - d);
+            let note = format!(
+                "Alignment: the tilts agree better along x (correlation {x:.4}) than along y ({y:.4}): the tilt axis \
+                 seems to lie along x, exchange x and y (--tilt-axis x)"
+            );
+            monitor.warn(&note);
+            self.notes.push(note);
+        }
         if !found.outliers.is_empty() {
             let note = format!(
                 "Alignment: images {:?} do not fit to the others, look at them",

@@ -72,6 +72,20 @@ fn a_clean_aligned_series_is_left_untouched() {
 }
 
 #[test]
+fn a_tilt_axis_along_x_is_noticed() {
+    let series = lump(wobble, |_, _| 0.0, 5);
+    let told = |series: &TiltSeries| {
+        assess(series)
+            .notes
+            .iter()
+            .any(|n| n.contains("exchange x and y"))
+    };
+    assert!(!told(&series));
+    assert!(told(&series.exchanged()));
+    assert_eq!(series.exchanged().exchanged(), series);
+}
+
+#[test]
 fn a_constant_background_is_subtracted_without_bias_and_nothing_is_moved() {
     let series = lump(|_| [0.0; 2], |_, _| 2.0, 2);
     let assessment = assess(&series);

@@ -81,6 +81,8 @@ pub enum Action {
     SetAllAngles(Vec<EulerAngles>),
     /// Reverse the sign of every tilt angle.
     MirrorAngles,
+    /// Exchange x and y of all images.
+    ExchangeAxes,
     /// Leave a tilt out or take it in again.
     IncludeTilt(usize, bool),
     /// Show a tilt.

@@ -21,7 +21,7 @@ pub struct Views {
     oblique: SliceView,
     tilt: TiltView,
     volume: VolumeView,
-    colors: Option<(u64, Vec<Color32>, Option<[f64; 2]>)>,
+    colors: Option<(u64, Vec<Color32>, theme::Meaning)>,
 }
 
 impl Views {
@@ -49,21 +49,22 @@ impl Views {
         {
             return;
         }
-        let (colors, range) = atoms.map_or((Vec::new(), None), |atoms| {
+        let (colors, meaning) = atoms.map_or_else(Default::default, |atoms| {
             let analyzed = analyzed.map(|analyzed| &analyzed.atoms);
             theme::atom_colors(atoms, analyzed, &view.color_by, view.quantity_map)
         });
-        self.colors = Some((key, colors, range));
+        self.colors = Some((key, colors, meaning));
     }
 
     /// Draws one view into the rest of `ui`.
     pub fn ui(&mut self, ui: &mut Ui, kind: ViewKind, state: &AppState, actions: &mut Actions) {
         self.update_colors(state);
-        let (colors, range) = self
+        let none = theme::Meaning::default();
+        let (colors, meaning) = self
             .colors
             .as_ref()
-            .map_or((&[] as &[Color32], None), |(_, colors, range)| {
-                (colors.as_slice(), *range)
+            .map_or((&[] as &[Color32], &none), |(_, colors, meaning)| {
+                (colors.as_slice(), meaning)
             });
         let colors = Colors { colors };
         match kind {
@@ -72,7 +73,7 @@ impl Views {
             ViewKind::Yz => self.yz.ui(ui, kind, state, &colors, actions),
             ViewKind::Oblique => self.oblique.ui(ui, kind, state, &colors, actions),
             ViewKind::Tilt => self.tilt.ui(ui, state, actions),
-            ViewKind::Volume => self.volume.ui(ui, state, &colors, range, actions),
+            ViewKind::Volume => self.volume.ui(ui, state, &colors, meaning, actions),
         }
     }
 
@@ -109,8 +110,8 @@ impl Views {
         let (colors, range) = self
             .colors
             .as_ref()
-            .map_or((&[] as &[Color32], None), |(_, colors, range)| {
-                (colors.as_slice(), *range)
+            .map_or((&[] as &[Color32], None), |(_, colors, meaning)| {
+                (colors.as_slice(), meaning.range())
             });
         gallery::ui(ui, state, &Colors { colors }, actions);
         gallery::bar(ui, state, range);

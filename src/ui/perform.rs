@@ -272,6 +272,12 @@ impl App {
                     .state
                     .toast(Severity::Warning, format!("Refine geometry: {why}")),
             },
+            Action::ExchangeAxes => {
+                if let Some(series) = &self.state.workspace.series {
+                    let series = Arc::clone(series);
+                    self.submit(Job::Exchange { series });
+                }
+            }
             Action::AskTilts => self.ask_tilts(),
             Action::NudgeTilt(by_px) => {
                 if let Some(series) = self.state.workspace.best_series().filter(|s| !s.is_empty()) {

@@ -679,6 +679,12 @@ impl AppState {
                             "alignment".clone_into(&mut self.view.plot);
                         }
                     }
+                    JobOutput::Exchanged(_) => {
+                        self.preparation = None;
+                        self.preview = None;
+                        self.nudges = Nudges::default();
+                        self.view.tilt_picture = TiltPicture::Measured;
+                    }
                     JobOutput::Analyzed { .. } => self.analysis_fault = None,
                     _ => {}
                 }

@@ -2,6 +2,7 @@
 
 use super::state::{ColorBy, ColorMap};
 use crate::figures::Ink;
+use crate::figures::palette;
 use crate::model::Atoms;
 use eframe::egui::{self, Color32, CornerRadius, FontData, FontDefinitions, FontFamily, Stroke};
 use std::sync::Arc;
@@ -27,23 +28,10 @@ pub const PICTURE: Color32 = Color32::from_rgb(8, 9, 12);
 /// Text and scale bars over pictures.
 pub const OVER_PICTURE: Color32 = Color32::from_rgb(236, 238, 242);
 
-/// Okabe and Ito's palette, safe for colour-blind eyes.
-const SPECIES: [Color32; 6] = [
-    Color32::from_rgb(86, 180, 233),
-    Color32::from_rgb(230, 159, 0),
-    Color32::from_rgb(0, 158, 115),
-    Color32::from_rgb(204, 121, 167),
-    Color32::from_rgb(240, 228, 66),
-    Color32::from_rgb(213, 94, 0),
-];
-
-/// Metal core, crystalline oxide, amorphous oxide, interface.
-const PHASES: [Color32; 4] = [
-    Color32::from_rgb(213, 94, 0),
-    Color32::from_rgb(0, 158, 115),
-    Color32::from_rgb(66, 135, 225),
-    Color32::from_rgb(230, 159, 0),
-];
+/// A colour of the figures' palette.
+const fn color_of([r, g, b]: palette::Rgb) -> Color32 {
+    Color32::from_rgb(r, g, b)
+}
 
 /// Installs fonts and both themes.
 pub fn install(ctx: &egui::Context) {
@@ -117,10 +105,10 @@ pub fn ink(ink: Ink, dark: bool) -> Color32 {
         Ink::Tertiary => Color32::from_rgb(204, 121, 167),
         Ink::Accent => ALARM,
         Ink::Muted => Color32::from_gray(if dark { 150 } else { 110 }),
-        Ink::Core => PHASES[0],
-        Ink::CrystallineOxide => PHASES[1],
-        Ink::AmorphousOxide => PHASES[2],
-        Ink::Interface => PHASES[3],
+        Ink::Core => color_of(palette::PHASES[0]),
+        Ink::CrystallineOxide => color_of(palette::PHASES[1]),
+        Ink::AmorphousOxide => color_of(palette::PHASES[2]),
+        Ink::Interface => color_of(palette::PHASES[3]),
     }
 }
 
@@ -169,39 +157,45 @@ pub fn residual(z: f32) -> Color32 {
     base.gamma_multiply(0.25 + 0.6 * strength)
 }
 
-/// Colours of all atoms, and the range of the quantity when there is one.
+/// What the colours of the atoms mean.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Meaning {
+    /// All atoms are alike.
+    #[default]
+    None,
+    /// A quantity, from here to there.
+    Range([f64; 2]),
+    /// Classes by their colours.
+    Classes(Vec<(Color32, String)>),
+}
+
+impl Meaning {
+    /// The range of a quantity.
+    #[must_use]
+    pub fn range(&self) -> Option<[f64; 2]> {
+        match self {
+            Self::Range(range) => Some(*range),
+            _ => None,
+        }
+    }
+}
+
+/// Colours of all atoms, and what they mean.
 #[must_use]
 pub fn atom_colors(
     atoms: &Atoms,
     analyzed: Option<&Atoms>,
     by: &ColorBy,
     map: ColorMap,
-) -> (Vec<Color32>, Option<[f64; 2]>) {
-    let species = || {
-        atoms
-            .species
-            .iter()
-            .map(|&kind| SPECIES[usize::from(kind) % SPECIES.len()])
-            .collect()
-    };
+) -> (Vec<Color32>, Meaning) {
     match by {
-        ColorBy::Species => (species(), None),
+        ColorBy::Species => species_colors(atoms),
         ColorBy::Phase => match column(atoms, analyzed, "phase") {
-            None => (species(), None),
-            Some(values) => {
-                let color = |value: f64| {
-                    let phase = value.max(0.0) as usize;
-                    PHASES
-                        .get(phase)
-                        .copied()
-                        .filter(|_| value.is_finite())
-                        .unwrap_or(Color32::GRAY)
-                };
-                (values.into_iter().map(color).collect(), None)
-            }
+            None => species_colors(atoms),
+            Some(values) => phase_colors(&values),
         },
         ColorBy::Column(name) => match column(atoms, analyzed, name) {
-            None => (species(), None),
+            None => species_colors(atoms),
             Some(values) => {
                 let range = quantity_range(&values);
                 let scale = (range[1] - range[0]).max(f64::MIN_POSITIVE);
@@ -212,10 +206,53 @@ pub fn atom_colors(
                         Color32::from_gray(90)
                     }
                 };
-                (values.into_iter().map(color).collect(), Some(range))
+                let colors = values.into_iter().map(color).collect();
+                (colors, Meaning::Range(range))
             }
         },
     }
+}
+
+fn species_colors(atoms: &Atoms) -> (Vec<Color32>, Meaning) {
+    let color = |kind: usize| color_of(palette::SPECIES[kind % palette::SPECIES.len()]);
+    let colors = atoms.species.iter().map(|&kind| color(usize::from(kind)));
+    let names = atoms.species_names.iter().enumerate();
+    let meaning = if atoms.species_names.len() > 1 {
+        Meaning::Classes(
+            names
+                .map(|(kind, name)| (color(kind), name.clone()))
+                .collect(),
+        )
+    } else {
+        Meaning::None
+    };
+    (colors.collect(), meaning)
+}
+
+fn phase_colors(phases: &[f64]) -> (Vec<Color32>, Meaning) {
+    let phase_of = |value: f64| {
+        let known = value.is_finite().then_some(value.max(0.0) as usize);
+        known.filter(|phase| *phase < palette::PHASES.len())
+    };
+    let color =
+        |phase: Option<usize>| phase.map_or(Color32::GRAY, |k| color_of(palette::PHASES[k]));
+    let mut there = [false; palette::PHASES.len()];
+    let mut unknown = false;
+    for &value in phases {
+        match phase_of(value) {
+            Some(phase) => there[phase] = true,
+            None => unknown = true,
+        }
+    }
+    let mut classes: Vec<(Color32, String)> = (0..there.len())
+        .filter(|&phase| there[phase])
+        .map(|phase| (color(Some(phase)), palette::PHASE_NAMES[phase].to_owned()))
+        .collect();
+    if unknown {
+        classes.push((color(None), "no phase".to_owned()));
+    }
+    let colors = phases.iter().map(|&value| color(phase_of(value)));
+    (colors.collect(), Meaning::Classes(classes))
 }
 
 /// A column for every atom: the model's own, or the analysis' by id (the model may have been edited since).

@@ -49,7 +49,7 @@ impl SeriesPanel {
         self.contrast_ui(ui, state, series, actions);
         section(ui, "Angles");
         self.angles_ui(ui, state, series, actions);
-        section(ui, "Handedness");
+        section(ui, "Tilt axis and handedness");
         handedness_ui(ui, series, actions);
         ui.add_space(8.0);
     }
@@ -385,6 +385,17 @@ fn handedness_ui(ui: &mut Ui, series: &TiltSeries, actions: &mut Actions) {
         actions.push(Action::MirrorAngles);
     }
     ui.weak("Tilt axis: y (up in the image); θ > 0 takes +z towards −x.");
+    ui.add_space(2.0);
+    if ui
+        .button("Exchange x and y")
+        .on_hover_text(
+            "For a series whose tilt axis lies along x of the images; press again to go back. What was made of the \
+             series becomes outdated.",
+        )
+        .clicked()
+    {
+        actions.push(Action::ExchangeAxes);
+    }
 }
 
 fn angle_row(

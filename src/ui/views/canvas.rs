@@ -323,6 +323,17 @@ pub fn color_bar(ui: &Ui, clip: Rect, map: ColorMap, range: [f64; 2], name: &str
     );
 }
 
+/// What the colours of classes mean, at the upper right.
+pub fn legend(ui: &Ui, clip: Rect, classes: &[(Color32, String)]) {
+    const LINE: f32 = 18.0;
+    for (k, (color, name)) in classes.iter().enumerate() {
+        let at = clip.right_top() + vec2(-24.0, 8.0 + LINE * k as f32);
+        let text = label(ui, clip, at, Align2::RIGHT_TOP, name);
+        ui.painter_at(clip)
+            .circle_filled(pos2(clip.right() - 13.0, text.center().y), 5.0, *color);
+    }
+}
+
 /// An empty view says what will fill it.
 pub fn empty(ui: &mut Ui, text: &str) {
     let rect = ui.available_rect_before_wrap();

@@ -79,17 +79,6 @@ pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
     let (Some([low, high]), ColorBy::Column(name)) = (range, &state.view.color_by) else {
         return;
     };
-    let analyzed = state
-        .workspace
-        .analyzed
-        .as_ref()
-        .map(|analyzed| &analyzed.atoms);
-    let own = state.workspace.atoms.as_deref();
-    let unit = analyzed
-        .into_iter()
-        .chain(own)
-        .find_map(|atoms| atoms.columns.get(name))
-        .map_or("", |column| column.unit.as_str());
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 12.0), Sense::hover());
     const STEPS: usize = 48;
     for step in 0..STEPS {
@@ -102,9 +91,9 @@ pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
     ui.horizontal(|ui| {
         ui.small(format!("{low:.3}"));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.small(format!("{high:.3} {unit}"));
+            ui.small(format!("{high:.3}"));
             ui.with_layout(Layout::top_down(Align::Center), |ui| {
-                ui.small(crate::ui::panels::correct::column_name(name));
+                ui.small(quantity(state, name));
             });
         });
     });
@@ -120,4 +109,25 @@ fn label(ui: &Ui, rect: Rect, z: f64) {
         Align2::LEFT_TOP,
         &format!("z {sign}{:.1} Å", z.abs()),
     );
+}
+
+/// Name of a per-atom quantity, with its unit.
+pub fn quantity(state: &AppState, column: &str) -> String {
+    let analyzed = state
+        .workspace
+        .analyzed
+        .as_ref()
+        .map(|analyzed| &analyzed.atoms);
+    let own = state.workspace.atoms.as_deref();
+    let unit = analyzed
+        .into_iter()
+        .chain(own)
+        .find_map(|atoms| atoms.columns.get(column))
+        .map_or("", |column| column.unit.as_str());
+    let name = crate::ui::panels::correct::column_name(column);
+    if unit.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name} ({unit})")
+    }
 }

@@ -2,6 +2,7 @@
 //! clipping slab tied to the crosshair. The drawing itself is in [`super::volume_gpu`].
 
 use super::canvas::{self, Picture, key};
+use super::gallery;
 use super::slices::Colors;
 use super::volume_gpu::{Draw, Instance, Scene, VolumeTexture};
 use crate::jobs::picture;
@@ -89,7 +90,7 @@ impl VolumeView {
         ui: &mut Ui,
         state: &AppState,
         colors: &Colors<'_>,
-        range: Option<[f64; 2]>,
+        meaning: &theme::Meaning,
         actions: &mut Actions,
     ) {
         let rect = ui.available_rect_before_wrap();
@@ -129,8 +130,13 @@ impl VolumeView {
         {
             self.pick(ui, state, rect, scale, at, actions);
         }
-        if let (Some(range), ColorBy::Column(name)) = (range, &state.view.color_by) {
-            canvas::color_bar(ui, rect, state.view.quantity_map, range, name);
+        match (meaning, &state.view.color_by) {
+            (theme::Meaning::Range(range), ColorBy::Column(name)) => {
+                let name = gallery::quantity(state, name);
+                canvas::color_bar(ui, rect, state.view.quantity_map, *range, &name);
+            }
+            (theme::Meaning::Classes(classes), _) => canvas::legend(ui, rect, classes),
+            _ => {}
         }
         caption(ui, rect, state);
         self.scale_bar(ui, rect, scale);
