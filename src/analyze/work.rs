@@ -332,6 +332,14 @@ impl<'a> Work<'a> {
         if !self.wanted.has("oxidation") {
             return;
         }
+        // Which of several species O would sit among is the user's to say.
+        let species = self.out.atoms.species_counts().len();
+        if species > 1 && params.host.is_none() && self.wanted.0.is_none() {
+            self.out.notes.push(format!(
+                "oxidation: left out, the model has {species} species and no host was chosen"
+            ));
+            return;
+        }
         let thresholds = |p: &AnalyzeParams| (p.oxygen_volume, p.max_distortion, p.sliver_volume);
         let kept = self.same(|p| (thresholds(p), p.map_sigma));
         if let Some(before) = kept.filter(|b| b.atoms.column("oxidation").is_some()) {

@@ -1,6 +1,7 @@
 //! Plots as plain data: drawn by the window and written as SVG, PNG and CSV from the same description.
 
 pub mod cutoff;
+pub mod names;
 pub mod overlay;
 pub mod palette;
 pub mod plots;

@@ -3,6 +3,7 @@
 //!
 //! Sizes are those of the page: a millimetre is four units, as in plots. Density is drawn from black to white.
 
+use super::names;
 use super::palette::{self, Rgb};
 use super::render::{Page, png_of, sized_svg};
 use crate::model::Atoms;
@@ -133,7 +134,7 @@ pub fn colors(atoms: &Atoms, by: Option<&str>) -> (Vec<Rgb>, Key) {
                 format!(" ({})", column.unit)
             };
             let key = Key::Bar {
-                label: format!("{}{unit}", name.trim_end_matches("_A").replace('_', " ")),
+                label: format!("{}{unit}", names::quantity(name)),
                 range,
                 diverging,
             };

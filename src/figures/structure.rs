@@ -1,5 +1,6 @@
 //! Plots of crystal structure, strain and the mixing of species.
 
+use super::names;
 use super::plots::column_figure;
 use super::{AxisLabel, Figure, Ink, Layer};
 use crate::analyze::core_shell::{Composition, CoreShell};
@@ -220,7 +221,7 @@ pub fn profile_figure(profile: &Profile) -> Figure {
         line("95 % of the mean", Ink::Muted, false, &|b| b.mean - b.ci95),
         line("", Ink::Muted, false, &|b| b.mean + b.ci95),
     ];
-    let quantity = profile.column.trim_end_matches("_A").replace('_', " ");
+    let quantity = names::quantity(&profile.column);
     let n: usize = profile.bins.iter().map(|b| b.n).sum();
     let mut note = format!("{n} atoms in {} bins", profile.bins.len());
     let logistic = profile
@@ -279,7 +280,7 @@ pub fn profile_figure(profile: &Profile) -> Figure {
         id: format!("{PROFILE}{stem}_{}", profile.column),
         title: format!("{quantity}, {}", from.to_lowercase()),
         x: AxisLabel::new(&from, "Å"),
-        y: AxisLabel::new(&quantity, &profile.unit),
+        y: AxisLabel::new(quantity, &profile.unit),
         layers,
         note,
         ..Figure::default()

@@ -11,7 +11,7 @@ use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
 use super::safety::Safety;
-use super::state::{AppState, Doubtful, Severity};
+use super::state::{AppState, Doubtful, Severity, ViewKind};
 use super::theme;
 use super::{commands, keys};
 use crate::analyze::{AnalyzeParams, Analyzed};
@@ -200,7 +200,14 @@ impl App {
                 && (self.state.job.as_ref())
                     .is_some_and(|job| matches!(job.title, "Auto" | "Demo" | "Refine"));
             let crystal = matches!(&event, JobEvent::Output { output, .. } if matches!(**output, JobOutput::Crystal(_)));
+            let opened = matches!(&event, JobEvent::Output { output, .. } if matches!(
+                **output,
+                JobOutput::Opened { .. } | JobOutput::Merged { .. } | JobOutput::Series { .. }
+            ));
             self.state.fold(event);
+            if opened {
+                self.show_what_there_is();
+            }
             if crystal {
                 self.analyze_live();
             }
@@ -222,6 +229,16 @@ impl App {
             .saturating_sub(usize::from(self.state.job.is_some()));
         if let Some(list) = self.doubts.poll() {
             super::queue::take_list(&mut self.state, list);
+        }
+    }
+
+    /// A model alone has no tilts to look at.
+    fn show_what_there_is(&mut self) {
+        let workspace = &self.state.workspace;
+        if workspace.series.is_some() {
+            self.layout.show(ViewKind::Tilt);
+        } else if workspace.atoms.is_some() || workspace.volume.is_some() {
+            self.layout.show(ViewKind::Yz);
         }
     }
 

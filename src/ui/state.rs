@@ -685,7 +685,13 @@ impl AppState {
                         self.nudges = Nudges::default();
                         self.view.tilt_picture = TiltPicture::Measured;
                     }
-                    JobOutput::Analyzed { .. } => self.analysis_fault = None,
+                    JobOutput::Analyzed { .. } => {
+                        self.analysis_fault = None;
+                        // The plot of iterations stays empty for a model that was opened.
+                        if self.live.iterations.is_empty() && self.view.plot == "r1" {
+                            "pdf".clone_into(&mut self.view.plot);
+                        }
+                    }
                     _ => {}
                 }
                 let opened = matches!(other, JobOutput::Opened { .. });

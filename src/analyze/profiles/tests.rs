@@ -233,8 +233,11 @@ fn repeating_an_analysis_gives_what_a_new_one_gives() {
         .iter()
         .map(|p| u16::from(norm(p) < 10.0))
         .collect();
+    // Of two species, oxidation is analysed only where it is asked for.
+    let parts = crate::analyze::params::PARTS;
     let mut params = AnalyzeParams {
         cutoff: Some(4.0),
+        only: Some(parts.iter().map(|part| (*part).to_owned()).collect()),
         ..AnalyzeParams::default()
     };
     let first = analyze(&atoms, &params, &Monitor::silent()).unwrap();

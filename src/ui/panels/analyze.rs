@@ -1,11 +1,11 @@
 //! Structure analysis: parameters, colours, slab maps and the numbers.
 
-use super::correct::column_name;
 use super::form::Form;
 use super::params::{self, Help, Number};
 use super::structure::{self, PlaneChoice};
 use super::{command_button, fact, name_cell, run_row, section};
 use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::figures::names;
 use crate::project::Stage;
 use crate::ui::actions::{Action, Actions, ViewChange};
 use crate::ui::dialogs::SheetKind;
@@ -161,7 +161,7 @@ pub(super) fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     let shown = match &state.view.color_by {
         ColorBy::Species => "Species",
         ColorBy::Phase => "Phase",
-        ColorBy::Column(name) => column_name(name),
+        ColorBy::Column(name) => names::quantity(name),
     };
     let mut columns: Vec<String> = Vec::new();
     for atoms in state
@@ -188,10 +188,12 @@ pub(super) fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
                     options.push(("Phase".to_owned(), ColorBy::Phase));
                 }
                 let others = columns.iter().filter(|name| *name != "phase");
-                options.extend(
-                    others
-                        .map(|name| (column_name(name).to_owned(), ColorBy::Column(name.clone()))),
-                );
+                options.extend(others.map(|name| {
+                    (
+                        names::quantity(name).to_owned(),
+                        ColorBy::Column(name.clone()),
+                    )
+                }));
                 for (text, option) in options {
                     let chosen = state.view.color_by == option;
                     if ui.selectable_label(chosen, text).clicked() {

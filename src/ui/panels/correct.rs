@@ -3,6 +3,7 @@
 use super::plane::PlanePanel;
 use super::queue::QueuePanel;
 use super::{compact_command, fact, name_cell, section, thousands};
+use crate::figures::names::quantity;
 use crate::model::Atoms;
 use crate::project::Entry;
 use crate::ui::actions::{Action, Actions, ViewChange};
@@ -263,63 +264,7 @@ fn atom_ui(ui: &mut Ui, atoms: &Atoms, index: usize) {
         } else if !column.unit.is_empty() {
             text = format!("{value:.4} {}", column.unit);
         }
-        fact(ui, column_name(name), text);
-    }
-}
-
-/// A per-atom column in words.
-#[must_use]
-pub fn column_name(column: &str) -> &str {
-    match column {
-        "intensity" => "Intensity",
-        "density" => "Density",
-        "sigma_A" => "Width σ",
-        "occupancy" => "Occupancy",
-        "free_occupancy" => "Occupancy, free",
-        "height" => "Height",
-        "width_A" => "Width",
-        "shift_A" => "Moved by refinement",
-        "sigma_x_A" => "Position σ, x",
-        "sigma_y_A" => "Position σ, y",
-        "sigma_z_A" => "Position σ, z",
-        "position_sd_A" => "Position σ",
-        "significance" => "Occupancy over its σ",
-        "confidence" => "Probability it exists",
-        "locked" => "Locked",
-        "flagged" => "Flagged",
-        "surface_distance" => "Distance to the surface",
-        "core_distance" => "Distance to the core",
-        "misfit" => "Misfit",
-        "q4bar" => "Q̄4",
-        "q6bar" => "Q̄6",
-        "boo" => "Normalised BOO",
-        "cn" => "Coordination",
-        "rho_n" => "Density ρ_N",
-        "oxidation" => "Oxidation",
-        "surface" => "Surface",
-        "phase" => "Phase",
-        "depth" => "Depth",
-        "cn_unlike" => "Unlike neighbours",
-        "bond_length_A" => "Bond length, mean",
-        "oxidation_map" => "Oxidation, smoothed",
-        "ptm" => "Structure (PTM)",
-        "ptm_rmsd" => "Template RMSD",
-        "lattice_A" => "Lattice constant",
-        "grain" => "Grain",
-        "lattice" => "Lattice",
-        "cn_voronoi" => "Topological bonds",
-        "bond_voronoi_A" => "Topological bond length",
-        "fivefold" => "Five-edged faces, share",
-        "fivefold_axis" => "Five-fold axis",
-        "layer" => "Layer",
-        "strain_volumetric" => "Volumetric strain",
-        "strain_xx" => "Strain xx",
-        "strain_yy" => "Strain yy",
-        "strain_zz" => "Strain zz",
-        "strain_xy" => "Strain xy",
-        "strain_xz" => "Strain xz",
-        "strain_yz" => "Strain yz",
-        other => other,
+        fact(ui, quantity(name), text);
     }
 }
 

@@ -72,9 +72,17 @@ fn recent_ui(ui: &mut Ui, recent: &[PathBuf], actions: &mut Actions) {
     ui.add_space(18.0);
     ui.strong("Recent projects");
     for path in recent.iter().take(6) {
-        let name = path
-            .file_stem()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let stem = |path: &Path| {
+            path.file_stem()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        };
+        let mut name = stem(path);
+        // Projects of one name are told apart by their folders.
+        if recent.iter().filter(|other| stem(other) == name).count() > 1
+            && let Some(folder) = path.parent()
+        {
+            name = format!("{}/{name}", stem(folder));
+        }
         if ui
             .link(name)
             .on_hover_text(path.display().to_string())

@@ -124,7 +124,7 @@ pub fn quantity(state: &AppState, column: &str) -> String {
         .chain(own)
         .find_map(|atoms| atoms.columns.get(column))
         .map_or("", |column| column.unit.as_str());
-    let name = crate::ui::panels::correct::column_name(column);
+    let name = crate::figures::names::quantity(column);
     if unit.is_empty() {
         name.to_owned()
     } else {
