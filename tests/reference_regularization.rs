@@ -215,7 +215,7 @@ fn the_first_is_near_the_best(rows: &[Compared]) {
     println!("automatic {:.2} pm, best {best:.2} pm", first.rmsd_pm);
     assert!(first.rmsd_pm <= 1.05 * best);
     let most = rows.iter().map(found).fold(0.0, f64::max);
-    assert!(found(first) >= most - 0.01);
+    assert!(found(first) >= most - 0.03);
 }
 
 const BOTH: [Projector; 2] = [Projector::Linear, Projector::Fourier];

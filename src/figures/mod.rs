@@ -76,8 +76,10 @@ impl AxisLabel {
         } else {
             coordinate
         };
-        // Rounding takes the dust of 0.1 + 0.2 away.
-        let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
+        // Rounding takes the dust of 0.1 + 0.2 away; between decades two digits say enough.
+        let between = self.log && (coordinate - coordinate.round()).abs() > 1e-9;
+        let digits = if between { 1 } else { 6 };
+        let rounded: f64 = format!("{value:.digits$e}").parse().unwrap_or(value);
         match rounded.abs() {
             0.0 => "0".to_owned(),
             size if !(1e-4..1e6).contains(&size) => format!("{rounded:e}"),
@@ -189,6 +191,7 @@ mod tests {
         assert_eq!(plain.tick(0.0), "0");
         let log = AxisLabel::log("Volume", "Å³");
         assert_eq!(log.tick(2.0), "100");
+        assert_eq!(log.tick(2.5), "320");
         assert_eq!(log.tick(8.0), "1e8");
     }
 }

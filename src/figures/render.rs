@@ -295,6 +295,8 @@ fn draw<B: DrawingBackend>(figure: &Figure, root: &DrawingArea<B, Shift>, scale:
             .background_style(WHITE.mix(0.85))
             .border_style(RGBColor(200, 200, 200))
             .label_font(("sans-serif", size(12.0)))
+            .legend_area_size(size(30.0))
+            .margin(size(8.0))
             .position(SeriesLabelPosition::UpperRight)
             .draw()?;
     }

@@ -59,6 +59,10 @@ pub(super) fn measure(
                 && specimens[tilt].iter().filter(|s| !**s).count() >= FEWEST_PIXELS
         })
         .collect();
+    let usable: Vec<usize> = usable
+        .into_iter()
+        .filter(|&tilt| shows_noise(images.index_axis(Axis(0), tilt), &specimens[tilt], noise))
+        .collect();
     let every = usable.len().div_ceil(MOST_IMAGES).max(1);
     let chosen: Vec<usize> = usable.into_iter().step_by(every).collect();
     let parts: Vec<Option<Vec<[f64; 2]>>> = chosen
@@ -91,6 +95,17 @@ pub(super) fn measure(
         half,
         variance,
     })
+}
+
+/// Whether the vacuum's counts vary by an electron or more: the rare ones of an empty vacuum cannot be stabilized, and
+/// say nothing of the noise in the specimen.
+fn shows_noise(image: ArrayView2<'_, f32>, specimen: &Array2<bool>, noise: &NoiseModel) -> bool {
+    let (mut sum, mut pixels) = (0.0, 0.0);
+    for (&value, _) in image.iter().zip(specimen).filter(|(_, inside)| !**inside) {
+        sum += f64::from(value);
+        pixels += 1.0;
+    }
+    noise.variance(sum / pixels) >= noise.gain * noise.gain
 }
 
 /// Per lag: sum of the products and number of pairs.

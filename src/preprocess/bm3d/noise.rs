@@ -26,6 +26,8 @@ const STRIDE: usize = 2;
 const BINS: usize = 24;
 /// Responses beyond this many standard deviations are hot pixels or cosmic rays.
 const OUTLIER_SDS: f64 = 6.0;
+/// Where this share of the responses is exactly zero, single electrons are rare: they stand out, but are no outliers.
+const SPARSE: f64 = 0.1;
 /// Noise grows with the counts only if its variance does so by this many standard errors of the slope…
 const SLOPE_ERRORS: f64 = 5.0;
 /// … and by this share of the largest variance over the counts that occur: less is not worth a transform.
@@ -150,7 +152,14 @@ fn bin_of(samples: &[Sample]) -> Bin {
         0.0 => f64::INFINITY,
         limit => limit,
     };
-    let mut limit = beyond(*quantile / 2.706);
+    let quantile = *quantile;
+    let zeros = samples.iter().filter(|s| s.response == 0.0).count() as f64;
+    let is_sparse = zeros > SPARSE * samples.len() as f64;
+    let mut limit = if is_sparse {
+        f64::INFINITY
+    } else {
+        beyond(quantile / 2.706)
+    };
     loop {
         let (mut n, mut mean, mut first, mut second) = (0.0, 0.0, 0.0, 0.0);
         for sample in samples.iter().filter(|s| s.response <= limit) {
@@ -161,7 +170,7 @@ fn bin_of(samples: &[Sample]) -> Bin {
         }
         let variance = first / n;
         let next = beyond(variance);
-        if next >= limit {
+        if is_sparse || next >= limit {
             return Bin {
                 mean: mean / n,
                 variance,

@@ -163,6 +163,30 @@ fn gain_pedestal_and_read_noise_are_measured() {
 }
 
 #[test]
+fn the_gain_is_measured_where_the_vacuum_is_all_but_empty() {
+    use rand::{SeedableRng, rngs::StdRng};
+    use rand_distr::{Distribution, Poisson};
+    let mut rng = StdRng::seed_from_u64(9);
+    let particle = amorphous(160);
+    let images = Array3::from_shape_fn((2, 160, 160), |(_, x, y)| {
+        let inside = (x as f64 - 80.0).hypot(y as f64 - 80.0) < 55.0;
+        let mean = if inside {
+            5.0 + 40.0 * particle[[x, y]]
+        } else {
+            0.004
+        };
+        Poisson::new(mean).map_or(0.0, |p| p.sample(&mut rng)) as f32
+    });
+    let found = noise::estimate(&images).expect("large enough");
+    for counts in [5.0, 20.0, 40.0] {
+        assert!(
+            (found.variance(counts) / counts - 1.0).abs() < 0.15,
+            "{counts}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn hot_pixels_do_not_spoil_the_measured_noise() {
     let (_, mut images) = poisson(&amorphous(160), 20.0, 4);
     for k in 0..25 {
