@@ -322,8 +322,9 @@ pub fn doubtful_places(
         .map(|(i, &p)| Place::new(p, Some(i), log_odds(PRIOR)))
         .collect();
     places.extend(shape::vacant_places(&known, monitor)?);
-    if let Some(series) = input.series {
-        images::ask(&known, series, &mut places, params, monitor)?;
+    match input.series {
+        Some(series) => images::ask(&known, series, &mut places, params, monitor)?,
+        None => remember_images(atoms, &mut places),
     }
     monitor.check()?;
     shape::ask_columns(&known, &mut places);
@@ -333,6 +334,24 @@ pub fn doubtful_places(
     }
     places.extend(shape::between_species(&known));
     Ok(ranked(&known, places, params))
+}
+
+/// What a refinement found the images to say of its atoms, where they are not asked again.
+fn remember_images(atoms: &Atoms, places: &mut [Place]) {
+    // The atoms around may have been edited since: never beyond doubt.
+    const SUREST: f64 = 1e-4;
+    for (place, confidence) in places
+        .iter_mut()
+        .zip(atoms.column("confidence").unwrap_or_default())
+    {
+        if confidence.is_finite() {
+            let odds = log_odds((1.0 - confidence).clamp(SUREST, 1.0 - SUREST));
+            place.add(DoubtKind::False, odds - place.prior, || {
+                let percent = 100.0 * confidence;
+                format!("refinement left it with a probability of {percent:.0} % to exist")
+            });
+        }
+    }
 }
 
 /// With the images' signs, most places are clearly one or the other: the share of errors among atoms, and that of atoms

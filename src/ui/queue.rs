@@ -60,7 +60,7 @@ impl Default for QueueFilter {
     fn default() -> Self {
         Self {
             hidden: BTreeSet::new(),
-            least: 0.0,
+            least: 0.005,
         }
     }
 }

@@ -135,6 +135,39 @@ fn without_images_close_pairs_lead_and_are_one_item() {
 }
 
 #[test]
+fn what_a_refinement_found_of_the_atoms_is_remembered() {
+    let positions = ball(8.0, 36);
+    let n = positions.len();
+    let mut atoms = Atoms::from_positions(positions, "Pd");
+    let mut widths: Vec<f64> = (0..n)
+        .map(|i| 0.5 + 0.0004 * (i * 37 % 101) as f64)
+        .collect();
+    widths[11] = 0.9;
+    atoms.set_column("sigma_A", "Å", widths);
+    let of = |atoms: &Atoms, index: usize| {
+        let all = DoubtParams {
+            least_probability: 0.0,
+            ..DoubtParams::default()
+        };
+        let doubts = list(&alone(atoms), &all);
+        let found = doubts
+            .iter()
+            .find(|d| d.atoms.first() == Some(&AtomId(index as u64)));
+        found.map_or(0.0, Doubt::probability)
+    };
+    let before = of(&atoms, 11);
+    let mut confidences = vec![0.9999; n];
+    confidences[23] = 0.01;
+    confidences[24] = f64::NAN;
+    atoms.set_column("confidence", "", confidences);
+    let after = of(&atoms, 11);
+    assert!(before > 0.01 && after < 0.1 * before, "{before} {after}");
+    // Neighbours at usual places still speak for it.
+    let (denied, unknown) = (of(&atoms, 23), of(&atoms, 24));
+    assert!(denied > 0.3 && unknown < 0.02, "{denied} {unknown}");
+}
+
+#[test]
 fn columns_candidates_and_species_have_their_say() {
     let positions = ball(8.0, 36);
     let n = positions.len();
