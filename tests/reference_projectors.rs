@@ -1,59 +1,16 @@
 //! Both projectors on packs with a known truth, when they lie beside the checkout in `../shared`: prints the tables that
 //! the default was chosen by.
 
-use aetlas::io::{self, SeriesOptions};
+mod common;
+
+use aetlas::io::{self};
 use aetlas::model::{Atoms, TiltSeries, Volume};
 use aetlas::monitor::Monitor;
 use aetlas::projection::forward_by;
-use aetlas::reconstruct::{Projector, ReconstructParams, Reconstructed, reconstruct};
+use aetlas::reconstruct::{Projector, ReconstructParams, Reconstructed};
 use aetlas::simulate::compare::{CompareParams, compare};
 use aetlas::trace::{TraceHints, suggest, trace};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(pixel_size),
-        ..Default::default()
-    };
-    io::load_series(&spec(images), Some(&spec(angles)), &options)
-        .expect("a readable pack")
-        .0
-}
-
-/// Takes off the mean of each image's rim, where there is no specimen.
-fn without_background(mut series: TiltSeries) -> TiltSeries {
-    for mut image in series.images.outer_iter_mut() {
-        let (nx, ny) = image.dim();
-        let rim = 6;
-        let is_rim = |x: usize, y: usize| x < rim || y < rim || x >= nx - rim || y >= ny - rim;
-        let values: Vec<f64> = image
-            .indexed_iter()
-            .filter(|((x, y), _)| is_rim(*x, *y))
-            .map(|(_, &value)| f64::from(value))
-            .collect();
-        let background = (values.iter().sum::<f64>() / values.len() as f64) as f32;
-        image.mapv_inplace(|v| v - background);
-    }
-    series
-}
-
-fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
-    let silent = Monitor::silent();
-    reconstruct(series, params, None, None, &silent, &mut |_, _| {})
-        .expect("a series that reconstructs")
-}
+use common::{pack, run, series, without_background};
 
 /// Correlation, and `‖found − truth‖ / ‖truth‖`.
 fn likeness(found: &Volume, truth: &Volume) -> (f64, f64) {
@@ -118,7 +75,7 @@ fn processor_seconds() -> f64 {
 
 /// The simulated glass and its truth.
 fn glass() -> Option<(TiltSeries, Volume)> {
-    let folder = shared("mg_sample")?;
+    let folder = pack("mg_sample")?;
     let series = series(
         &folder,
         "sample_projections_amorphous.mat",
@@ -209,7 +166,7 @@ fn road(pack: &str, series: &TiltSeries, truth: &Atoms, rules: &CompareParams) {
 #[test]
 #[ignore = "prints a table; takes minutes"]
 fn both_projectors_down_the_road_to_atoms() {
-    if let Some(folder) = shared("asi_208") {
+    if let Some(folder) = pack("asi_208") {
         let truth = folder.join("aSi_208atoms_GT.txt");
         let truth = io::load_atoms(&truth.display().to_string(), 1.0).expect("the truth");
         let rules = CompareParams {
@@ -223,7 +180,7 @@ fn both_projectors_down_the_road_to_atoms() {
             road(&format!("asi_208 {dose}"), &series, &truth, &rules);
         }
     }
-    if let Some(folder) = shared("pdpt_multislice") {
+    if let Some(folder) = pack("pdpt_multislice") {
         let truth = folder.join("truth.xyz");
         let truth = io::load_atoms(&truth.display().to_string(), 1.0).expect("the truth");
         for images in ["noisefree.mat", "poisson.mat"] {

@@ -1,44 +1,11 @@
 //! RESIRE on real data packs, when they lie beside the checkout in `../shared`.
 
-use aetlas::io::{self, SeriesOptions};
-use aetlas::model::{TiltSeries, Volume};
-use aetlas::monitor::Monitor;
-use aetlas::reconstruct::{ReconstructParams, Reconstructed, reconstruct};
-use std::path::{Path, PathBuf};
+mod common;
 
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(pixel_size),
-        ..Default::default()
-    };
-    io::load_series(&spec(images), Some(&spec(angles)), &options)
-        .expect("a readable pack")
-        .0
-}
-
-fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
-    reconstruct(
-        series,
-        params,
-        None,
-        None,
-        &Monitor::silent(),
-        &mut |_, _| {},
-    )
-    .expect("a series that reconstructs")
-}
+use aetlas::io::{self};
+use aetlas::model::Volume;
+use aetlas::reconstruct::ReconstructParams;
+use common::{pack, run, series};
 
 fn correlation(a: &Volume, b: &Volume) -> f64 {
     let mean = |v: &Volume| v.data.iter().map(|&x| f64::from(x)).sum::<f64>() / v.data.len() as f64;
@@ -55,7 +22,7 @@ fn correlation(a: &Volume, b: &Volume) -> f64 {
 
 #[test]
 fn the_simulated_glass_is_reconstructed_better_than_its_authors_did() {
-    let Some(folder) = shared("mg_sample") else {
+    let Some(folder) = pack("mg_sample") else {
         return;
     };
     let series = series(

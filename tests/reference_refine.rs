@@ -4,54 +4,16 @@
 //! Bounds: the floors reached from the exact truth (asi_208: 8.5 pm at the lower dose; asi_9nm: 24 to 27 pm) with room for
 //! another processor's rounding. Nothing here is fitted to the truth.
 
-use aetlas::io::{self, SeriesOptions};
+mod common;
+
+use aetlas::io::{self};
 use aetlas::model::{Atoms, EulerAngles, TiltSeries};
 use aetlas::monitor::Monitor;
 use aetlas::reconstruct::{ReconstructParams, reconstruct};
 use aetlas::simulate::compare::{CompareParams, Compared, compare};
 use aetlas::trace::refine::{CompleteParams, complete};
 use aetlas::trace::{TraceHints, TraceParams, suggest, trace};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn load(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(pixel_size),
-        ..Default::default()
-    };
-    io::load_series(&spec(images), Some(&spec(angles)), &options)
-        .expect("a readable pack")
-        .0
-}
-
-/// Mean of each image's rim taken off: the linear projector knows no background.
-fn without_background(series: &TiltSeries) -> TiltSeries {
-    let mut series = series.clone();
-    for mut image in series.images.outer_iter_mut() {
-        let (nx, ny) = image.dim();
-        let rim = 6;
-        let on_rim = |x: usize, y: usize| x < rim || y < rim || x >= nx - rim || y >= ny - rim;
-        let values: Vec<f32> = image
-            .indexed_iter()
-            .filter(|((x, y), _)| on_rim(*x, *y))
-            .map(|(_, v)| *v)
-            .collect();
-        let background = values.iter().sum::<f32>() / values.len() as f32;
-        image.mapv_inplace(|v| v - background);
-    }
-    series
-}
+use common::{pack, series, without_background};
 
 /// Traces a reconstruction of the series without its background, completes the model against the counts as they are.
 fn road(
@@ -68,7 +30,7 @@ fn road(
         ..Default::default()
     };
     let volume = reconstruct(
-        &without_background(counts),
+        &without_background(counts.clone()),
         &params,
         None,
         None,
@@ -105,7 +67,7 @@ fn road(
 
 #[test]
 fn the_small_silicon_particle_is_placed_to_a_few_picometres() {
-    let Some(folder) = shared("asi_208") else {
+    let Some(folder) = pack("asi_208") else {
         return;
     };
     let truth = folder.join("aSi_208atoms_GT.txt").display().to_string();
@@ -117,7 +79,7 @@ fn the_small_silicon_particle_is_placed_to_a_few_picometres() {
     };
     for (dose, bound) in [("1p6e5", 3.1), ("1p6e4", 9.7)] {
         let images = format!("aSi_2nmFosCetr_Dose{dose}_cov35pm_ForBM3D.mat");
-        let counts = load(&folder, &images, "Si_Angle.mat", 0.195);
+        let counts = series(&folder, &images, "Si_Angle.mat", 0.195);
         let compared = road(dose, &counts, &["Si"], &truth, &rules);
         assert_eq!((compared.pairs.len(), compared.false_atoms.len()), (208, 0));
         assert!(compared.rmsd_pm <= bound, "{}", compared.rmsd_pm);
@@ -126,12 +88,12 @@ fn the_small_silicon_particle_is_placed_to_a_few_picometres() {
 
 #[test]
 fn two_species_keep_their_lighter_one() {
-    let Some(folder) = shared("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
     let truth = folder.join("truth.xyz").display().to_string();
     let truth = io::load_atoms(&truth, 1.0).expect("the truth");
-    let counts = load(&folder, "poisson.mat", "poisson.mat:angles", 0.3434);
+    let counts = series(&folder, "poisson.mat", "poisson.mat:angles", 0.3434);
     let compared = road(
         "pdpt",
         &counts,
@@ -149,12 +111,12 @@ fn two_species_keep_their_lighter_one() {
 #[test]
 #[ignore = "minutes: 15,209 atoms in 50 images of 320 × 320"]
 fn the_zirconium_series_is_complete_to_six_picometres() {
-    let Some(folder) = shared("zr_series") else {
+    let Some(folder) = pack("zr_series") else {
         return;
     };
     let truth = folder.join("truth.xyz").display().to_string();
     let truth = io::load_atoms(&truth, 1.0).expect("the truth");
-    let counts = load(&folder, "projections.mat", "angles.mat", 0.3434);
+    let counts = series(&folder, "projections.mat", "angles.mat", 0.3434);
     assert!(counts.angles.iter().any(|a: &EulerAngles| a.phi != 0.0));
     let compared = road("zr", &counts, &["Zr"], &truth, &CompareParams::default());
     assert!(compared.recall >= 0.999 && compared.precision >= 0.998 && compared.rmsd_pm <= 6.0);
@@ -163,12 +125,12 @@ fn the_zirconium_series_is_complete_to_six_picometres() {
 #[test]
 #[ignore = "minutes: 19,993 atoms in 60 images of 290 × 290"]
 fn the_large_silicon_particle_is_completed_far_beyond_the_published_model() {
-    let Some(folder) = shared("asi_9nm") else {
+    let Some(folder) = pack("asi_9nm") else {
         return;
     };
     let truth = folder.join("aSi9nm_model_GT.txt").display().to_string();
     let truth = io::load_atoms(&truth, 1.0).expect("the truth");
-    let counts = load(
+    let counts = series(
         &folder,
         "aSi_9nmFosCetr_Dose8p0e3_cov35pm_ForBM3D.mat",
         "Si_Angle.mat",

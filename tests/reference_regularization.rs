@@ -4,44 +4,16 @@
 //!
 //! `cargo test --release --test reference_regularization -- --ignored --nocapture` prints the tables.
 
-use aetlas::io::{self, SeriesOptions};
+mod common;
+
+use aetlas::io::{self};
 use aetlas::model::{Atoms, TiltSeries, Volume};
 use aetlas::monitor::Monitor;
 use aetlas::preprocess::{assess, prepare};
-use aetlas::reconstruct::{
-    Projector, ReconstructParams, Reconstructed, Regularization, reconstruct,
-};
+use aetlas::reconstruct::{Projector, ReconstructParams, Regularization};
 use aetlas::simulate::compare::{CompareParams, Compared, compare};
 use aetlas::trace::{TraceHints, TraceParams, suggest, trace};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(pixel_size),
-        ..Default::default()
-    };
-    io::load_series(&spec(images), Some(&spec(angles)), &options)
-        .expect("a readable pack")
-        .0
-}
-
-fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
-    let silent = Monitor::silent();
-    reconstruct(series, params, None, None, &silent, &mut |_, _| {})
-        .expect("a series that reconstructs")
-}
+use common::{pack, run, series};
 
 /// Correlation with the truth, and the distance from it over its length.
 fn against(found: &Volume, truth: &Volume) -> (f64, f64) {
@@ -61,7 +33,7 @@ fn against(found: &Volume, truth: &Volume) -> (f64, f64) {
 
 #[test]
 fn the_simulated_glass_comes_nearer_to_the_truth_than_its_best_peer_gets() {
-    let Some(folder) = shared("mg_sample") else {
+    let Some(folder) = pack("mg_sample") else {
         return;
     };
     let series = series(
@@ -224,7 +196,7 @@ const BOTH: [Projector; 2] = [Projector::Linear, Projector::Fourier];
 #[test]
 #[ignore = "prints a table: a minute"]
 fn the_small_silicon_particle() {
-    let Some(folder) = shared("asi_208") else {
+    let Some(folder) = pack("asi_208") else {
         return;
     };
     let truth = folder.join("aSi_208atoms_GT.txt").display().to_string();
@@ -243,7 +215,7 @@ fn the_small_silicon_particle() {
 #[test]
 #[ignore = "prints a table: minutes"]
 fn palladium_and_platinum() {
-    let Some(folder) = shared("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
     let truth = folder.join("truth.xyz").display().to_string();
@@ -257,7 +229,7 @@ fn palladium_and_platinum() {
 #[test]
 #[ignore = "prints a table: many minutes"]
 fn the_large_silicon_particle() {
-    let Some(folder) = shared("asi_9nm") else {
+    let Some(folder) = pack("asi_9nm") else {
         return;
     };
     let truth = folder.join("aSi9nm_model_GT.txt").display().to_string();

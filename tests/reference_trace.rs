@@ -4,52 +4,15 @@
 //! The bounds are those of the published models or of a plain chain of least squares and polynomial tracing, as the
 //! packs' README states them, not of this program's best day.
 
-use aetlas::io::{self, SeriesOptions};
+mod common;
+
+use aetlas::io::{self};
 use aetlas::model::{Atoms, EulerAngles, TiltSeries};
 use aetlas::monitor::Monitor;
 use aetlas::reconstruct::{ReconstructParams, reconstruct};
 use aetlas::simulate::compare::{CompareParams, Compared, compare};
 use aetlas::trace::{TraceHints, TraceParams, suggest, trace};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(pixel_size),
-        ..Default::default()
-    };
-    io::load_series(&spec(images), Some(&spec(angles)), &options)
-        .expect("a readable pack")
-        .0
-}
-
-/// Takes off the mean of each image's rim, where there is no specimen.
-fn without_background(mut series: TiltSeries) -> TiltSeries {
-    for mut image in series.images.outer_iter_mut() {
-        let (nx, ny) = image.dim();
-        let rim = 6;
-        let mut sum = (0.0f64, 0usize);
-        for ((x, y), &value) in image.indexed_iter() {
-            if x < rim || y < rim || x >= nx - rim || y >= ny - rim {
-                sum = (sum.0 + f64::from(value), sum.1 + 1);
-            }
-        }
-        let background = (sum.0 / sum.1 as f64) as f32;
-        image.mapv_inplace(|v| v - background);
-    }
-    series
-}
+use common::{pack, series, without_background};
 
 /// Reconstructs, traces with suggested parameters, compares and prints what came of it.
 fn road(
@@ -97,7 +60,7 @@ fn road(
 
 #[test]
 fn all_atoms_of_the_small_silicon_particle_are_found() {
-    let Some(folder) = shared("asi_208") else {
+    let Some(folder) = pack("asi_208") else {
         return;
     };
     let truth = io::load_atoms(
@@ -122,7 +85,7 @@ fn all_atoms_of_the_small_silicon_particle_are_found() {
 
 #[test]
 fn palladium_and_platinum_are_found_and_told_apart() {
-    let Some(folder) = shared("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
     let truth =
@@ -151,7 +114,7 @@ fn palladium_and_platinum_are_found_and_told_apart() {
 #[test]
 #[ignore = "minutes: 320 × 320 × 50"]
 fn the_zirconium_series_is_traced_like_the_plain_chain_or_better() {
-    let Some(folder) = shared("zr_series") else {
+    let Some(folder) = pack("zr_series") else {
         return;
     };
     let truth =
@@ -170,7 +133,7 @@ fn the_zirconium_series_is_traced_like_the_plain_chain_or_better() {
 #[test]
 #[ignore = "minutes: 290 × 290 × 60"]
 fn the_large_silicon_particle_is_traced_better_than_published() {
-    let Some(folder) = shared("asi_9nm") else {
+    let Some(folder) = pack("asi_9nm") else {
         return;
     };
     let truth = io::load_atoms(

@@ -12,6 +12,7 @@ use super::grid::Grid;
 use crate::model::Atoms;
 use crate::model::units::PM_PER_ANGSTROM;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 /// Widest shift (Å per axis, after both models are centered) the vote can find: beyond it lattice vectors compete.
@@ -80,7 +81,9 @@ pub struct Compared {
     pub false_atoms: Vec<usize>,
     /// Traced minus truth: the common shift that was removed, Å.
     pub shift: [f64; 3],
-    /// Share of matched pairs whose species have the same name; `None` when the truth has one species only.
+    /// Share of matched pairs whose species have the same name; `None` when the truth has one species only. Where no
+    /// name of the traced model occurs in the truth (species told apart but not named), each stands for the one it
+    /// meets most often.
     pub species_accuracy: Option<f64>,
 }
 
@@ -296,6 +299,36 @@ fn match_pairs(traced: &[[f64; 3]], truth: &[[f64; 3]], shift: [f64; 3], cutoff:
     pairs
 }
 
+/// Pairs of one species.
+fn same_species(traced: &Atoms, truth: &Atoms, pairs: &[Pair]) -> usize {
+    let mut together: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for pair in pairs {
+        let names = (
+            traced.species_name(pair.traced),
+            truth.species_name(pair.truth),
+        );
+        *together.entry(names).or_insert(0) += 1;
+    }
+    let named = |name: &str| truth.species_names.iter().any(|known| known == name);
+    if traced.species_counts().keys().any(|name| named(name)) {
+        return together
+            .iter()
+            .filter(|((a, b), _)| a == b)
+            .map(|(_, n)| n)
+            .sum();
+    }
+    let mut same = 0;
+    // The commonest pair first; what is taken is taken.
+    while let Some((&(a, b), &count)) = together
+        .iter()
+        .max_by_key(|(names, count)| (**count, std::cmp::Reverse(**names)))
+    {
+        same += count;
+        together.retain(|(other_a, other_b), _| *other_a != a && *other_b != b);
+    }
+    same
+}
+
 fn summarize(traced: &Atoms, truth: &Atoms, pairs: Vec<Pair>, shift: [f64; 3]) -> Compared {
     let n = pairs.len() as f64;
     // 0/0 is NaN, which says "not defined" here and null in JSON.
@@ -314,10 +347,7 @@ fn summarize(traced: &Atoms, truth: &Atoms, pairs: Vec<Pair>, shift: [f64; 3]) -
         found[pair.truth] = true;
         real[pair.traced] = true;
     }
-    let same_species = pairs
-        .iter()
-        .filter(|p| traced.species_name(p.traced) == truth.species_name(p.truth))
-        .count();
+    let same_species = same_species(traced, truth, &pairs);
     let of = |total: usize| if total == 0 { 0.0 } else { n / total as f64 };
     Compared {
         recall: of(truth.len()),
@@ -444,6 +474,9 @@ mod tests {
         traced.species[..10].fill(0);
         let found = compare(&traced, &truth, &CompareParams::default()).expect("valid");
         assert!((found.species_accuracy.expect("two species") - 333.0 / 343.0).abs() < 1e-12);
+        traced.species_names = vec!["type-2".to_owned(), "type-1".to_owned()];
+        let unnamed = compare(&traced, &truth, &CompareParams::default()).expect("valid");
+        assert_eq!(unnamed.species_accuracy, found.species_accuracy);
         let json = found.to_json();
         for key in [
             "recall",

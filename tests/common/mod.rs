@@ -1,10 +1,11 @@
-//! What the comparisons of the analysis with the reference values share.
+//! What the comparisons with reference values and with packs of known truth share.
 #![allow(dead_code)] // Each test file uses its part.
 
 use aetlas::analyze::{AnalyzeParams, Analyzed, analyze};
-use aetlas::io;
-use aetlas::model::Atoms;
+use aetlas::io::{self, SeriesOptions};
+use aetlas::model::{Atoms, TiltSeries};
 use aetlas::monitor::Monitor;
+use aetlas::reconstruct::{ReconstructParams, Reconstructed, reconstruct};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,45 @@ pub fn shared(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// A pack of data beside the checkout.
+pub fn pack(name: &str) -> Option<PathBuf> {
+    shared(&format!("data/{name}"))
+}
+
+pub fn series(folder: &Path, images: &str, angles: &str, pixel_size: f64) -> TiltSeries {
+    let spec = |name: &str| folder.join(name).display().to_string();
+    let options = SeriesOptions {
+        pixel_size: Some(pixel_size),
+        ..Default::default()
+    };
+    io::load_series(&spec(images), Some(&spec(angles)), &options)
+        .expect("a readable pack")
+        .0
+}
+
+/// Takes off the mean of each image's rim, where there is no specimen.
+pub fn without_background(mut series: TiltSeries) -> TiltSeries {
+    for mut image in series.images.outer_iter_mut() {
+        let (nx, ny) = image.dim();
+        let rim = 6;
+        let on_rim = |x: usize, y: usize| x < rim || y < rim || x >= nx - rim || y >= ny - rim;
+        let values: Vec<f64> = image
+            .indexed_iter()
+            .filter(|((x, y), _)| on_rim(*x, *y))
+            .map(|(_, &value)| f64::from(value))
+            .collect();
+        let background = (values.iter().sum::<f64>() / values.len() as f64) as f32;
+        image.mapv_inplace(|v| v - background);
+    }
+    series
+}
+
+pub fn run(series: &TiltSeries, params: &ReconstructParams) -> Reconstructed {
+    let silent = Monitor::silent();
+    reconstruct(series, params, None, None, &silent, &mut |_, _| {})
+        .expect("a series that reconstructs")
 }
 
 pub fn reference() -> Option<Value> {
