@@ -46,6 +46,17 @@ pub trait Vector: Copy {
 
     /// All but the first, then the first of `next`.
     fn followed_by(self, next: Self) -> Self;
+
+    /// The last of `before`, then all but the last.
+    fn preceded_by(self, before: Self) -> Self;
+
+    /// The last one.
+    #[inline(always)]
+    fn last(self) -> f32 {
+        let mut values = [0.0; 16];
+        self.store(&mut values, 0);
+        values[Self::WIDTH - 1]
+    }
 }
 
 /// `⌊x⌋` for `|x| < 2²²`, as a number and as an integer. A cast would round up to the largest integer where it must,
@@ -139,6 +150,11 @@ impl Vector for Portable {
     fn followed_by(self, next: Self) -> Self {
         Self([self.0[1], self.0[2], self.0[3], next.0[0]])
     }
+
+    #[inline(always)]
+    fn preceded_by(self, before: Self) -> Self {
+        Self([before.0[3], self.0[0], self.0[1], self.0[2]])
+    }
 }
 
 /// A [`Vector`] of intrinsics.
@@ -146,7 +162,7 @@ impl Vector for Portable {
 macro_rules! intrinsic_vector {
     ($name:ident, $register:ty, $width:literal, $splat:path, $load:path, $store:path,
      [$($method:ident $operation:path),*], |$a:ident, $b:ident, $c:ident| $mul_add:expr,
-     |$d:ident, $e:ident| $followed_by:expr) => {
+     |$d:ident, $e:ident| $followed_by:expr, |$f:ident, $g:ident| $preceded_by:expr) => {
         #[derive(Clone, Copy)]
         struct $name($register);
 
@@ -195,6 +211,13 @@ macro_rules! intrinsic_vector {
                 // SAFETY: as in `splat`.
                 Self(unsafe { $followed_by })
             }
+
+            #[inline(always)]
+            fn preceded_by(self, before: Self) -> Self {
+                let ($f, $g) = (self.0, before.0);
+                // SAFETY: as in `splat`.
+                Self(unsafe { $preceded_by })
+            }
         }
     };
 }
@@ -210,6 +233,10 @@ intrinsic_vector!(
     |a, b| _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(
         _mm512_castps_si512(b),
         _mm512_castps_si512(a),
+    )),
+    |a, b| _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(
+        _mm512_castps_si512(a),
+        _mm512_castps_si512(b),
     ))
 );
 
@@ -221,6 +248,10 @@ intrinsic_vector!(
     |a, b| _mm256_castsi256_ps(_mm256_alignr_epi8::<4>(
         _mm256_castps_si256(_mm256_permute2f128_ps::<0x21>(a, b)),
         _mm256_castps_si256(a),
+    )),
+    |a, b| _mm256_castsi256_ps(_mm256_alignr_epi8::<12>(
+        _mm256_castps_si256(a),
+        _mm256_castps_si256(_mm256_permute2f128_ps::<0x21>(b, a)),
     ))
 );
 
@@ -232,7 +263,8 @@ intrinsic_vector!(
     Neon, float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32,
     [add vaddq_f32, sub vsubq_f32, mul vmulq_f32, min vminq_f32, max vmaxq_f32],
     |a, b, c| vfmaq_f32(c, a, b),
-    |a, b| vextq_f32::<1>(a, b)
+    |a, b| vextq_f32::<1>(a, b),
+    |a, b| vextq_f32::<3>(b, a)
 );
 
 /// Instructions a kernel is run with: always such as this processor has.

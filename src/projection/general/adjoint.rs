@@ -1,10 +1,12 @@
-//! The transpose: runs of voxels collect what the images give them.
+//! The transpose: the columns of a tile are given what the pixels around them make, row by row.
 
-use super::super::layout::{Layout, TILE, Tile, cells};
-use super::super::simd::{Kernel, Vector, floor};
+use super::super::layout::{Layout, Tile};
+use super::super::simd::{Kernel, Vector};
+use super::sights::{ODD, Sights};
 use super::{
-    GROUP, General, Place, Tilt, each_tap, lines, load_within, neighbors, touches, vectors,
+    General, Order, Place, Tilt, each_tap, lines, load_within, neighbors, touches, vectors,
 };
+use std::ops::Range;
 
 /// Adds what all tilts' images give to a part of a tile's columns.
 pub(in super::super) struct Adjoint<'a> {
@@ -23,224 +25,180 @@ pub(in super::super) struct Adjoint<'a> {
 impl Kernel for Adjoint<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        for group in (0..self.layout.tilts).step_by(GROUP) {
-            let mut y = 0;
-            while y < self.depth {
-                let vectors = vectors::<V>(self.geometry.longest_run.min(self.depth - y));
-                match vectors {
-                    4 => self.runs::<V, 4>(group, y),
-                    3 => self.runs::<V, 3>(group, y),
-                    2 => self.runs::<V, 2>(group, y),
-                    _ => self.runs::<V, 1>(group, y),
-                }
-                y += vectors * V::WIDTH;
+        let mut y = 0;
+        while y < self.depth {
+            let vectors = vectors::<V>(self.geometry.longest_run.min(self.depth - y));
+            match vectors {
+                4 => self.runs::<V, 4>(y),
+                3 => self.runs::<V, 3>(y),
+                2 => self.runs::<V, 2>(y),
+                _ => self.runs::<V, 1>(y),
             }
+            y += vectors * V::WIDTH;
         }
     }
-}
-
-/// How the tilts of a group see a tile's smallest p and its first column.
-struct Bases {
-    row: [i32; GROUP],
-    pixel: [i32; GROUP],
-    p: [f32; GROUP],
-    q: [f32; GROUP],
-    slope: [f32; GROUP],
-    drift: [f32; GROUP],
-    /// Tilts that see anything.
-    seen: [u8; GROUP],
-    count: usize,
-}
-
-/// How the tilts of a group see a run of voxels of one column.
-struct Sights {
-    /// First pixel, from that of the group's first image.
-    at: [i32; GROUP],
-    /// Weight of the next row and of the next pixel, for the first lane.
-    across: [f32; GROUP],
-    along: [f32; GROUP],
-    /// Whether two rows (three, with the correction) and two pixels per voxel do; whether the correction is needed.
-    simple: [i32; GROUP],
-    crosses: [i32; GROUP],
 }
 
 impl Adjoint<'_> {
-    /// What the tilts from `group` on give to the runs of voxels at `y` of the part.
+    /// What all tilts give to the runs of voxels at `y` of the part.
     #[inline(always)]
-    fn runs<V: Vector, const N: usize>(&mut self, group: usize, y: usize) {
+    fn runs<V: Vector, const N: usize>(&mut self, y: usize) {
         let (geometry, layout) = (self.geometry, self.layout);
         let lanes = N * V::WIDTH;
-        let bases = self.bases(group, y, lanes);
-        if bases.count == 0 {
-            return;
+        let len = layout.rows() * layout.stored_y;
+        for (index, image) in self.images.chunks(len).enumerate() {
+            let seen = geometry.seen(layout, &self.tile, index, (self.first + y) as isize);
+            if !touches(layout, geometry.sweep(index, seen[0], lanes)) {
+                continue;
+            }
+            let (tilt, order) = (&geometry.tilts[index], geometry.order(&self.tile, index));
+            let place = Place::new(seen);
+            let count = self.tile.columns();
+            let sights = Sights::new(tilt, order, count, place, lanes, layout);
+            let mut gather = Gather {
+                tilt,
+                order,
+                sights: &sights,
+                place,
+                image,
+                stride: layout.stored_y,
+                columns: self.columns,
+                y,
+                depth: self.depth,
+            };
+            gather.run::<V, N>(count);
         }
-        let (rows, stride) = (layout.rows(), layout.stored_y);
-        let images = &self.images[group * rows * stride..];
-        let all = layout.tilts.next_multiple_of(GROUP);
-        let columns = self.columns.chunks_mut(self.depth);
-        for ((dx, dz), column) in cells(&self.tile).zip(columns) {
-            let at = (dx * TILE + dz) * all + group;
-            let offsets = [
-                &geometry.across[at..at + GROUP],
-                &geometry.along[at..at + GROUP],
-            ];
-            let sights = sight(&bases, offsets, lanes, rows, stride);
-            let column = &mut column[y..y + lanes];
-            let mut sum = [V::splat(0.0); N];
-            for i in 0..N {
-                sum[i] = V::load(column, i * V::WIDTH);
+    }
+}
+
+/// One tilt's image, and the runs of voxels at `y` of a tile.
+struct Gather<'a> {
+    tilt: &'a Tilt,
+    order: &'a Order,
+    sights: &'a Sights,
+    place: Place,
+    image: &'a [f32],
+    stride: usize,
+    columns: &'a mut [f32],
+    y: usize,
+    depth: usize,
+}
+
+impl Gather<'_> {
+    #[inline(always)]
+    fn run<V: Vector, const N: usize>(&mut self, count: usize) {
+        let mut k = 0;
+        while k < count {
+            let at = self.sights.at[k];
+            if at == ODD {
+                self.odd::<V, N>(k);
+                k += 1;
+                continue;
             }
-            for &lane in &bases.seen[..bases.count] {
-                let lane = usize::from(lane) % GROUP;
-                if sights.simple[lane] != 0 {
-                    let step = [bases.slope[lane], bases.drift[lane]];
-                    gather::<V, N>(images, stride, &sights, lane, step, &mut sum);
-                } else {
-                    let image = &images[lane * rows * stride..][..rows * stride];
-                    let tilt = &geometry.tilts[group + lane];
-                    let place = Place {
-                        row: bases.row[lane] as isize,
-                        pixel: bases.pixel[lane] as isize,
-                        p: bases.p[lane] + offsets[0][lane],
-                        q: bases.q[lane] + offsets[1][lane],
-                    };
-                    let more = gather_taps::<V, N>(tilt, image, stride, place);
-                    for i in 0..N {
-                        sum[i] = sum[i].add(more[i]);
-                    }
-                }
+            let first = k;
+            let terms = self.terms::<V, N>(at as usize);
+            while self.sights.at[k] == at {
+                self.give(k, &terms);
+                k += 1;
             }
-            for i in 0..N {
-                sum[i].store(column, i * V::WIDTH);
+            if self.sights.any_crosses(first..k) {
+                self.correct::<V, N>(at as usize, first..k);
             }
         }
+    }
+
+    /// The run of voxels of the k-th column.
+    #[inline(always)]
+    fn voxels(&mut self, k: usize, lanes: usize) -> &mut [f32] {
+        let column = usize::from(self.order.column[k]) * self.depth;
+        &mut self.columns[column + self.y..][..lanes]
+    }
+
+    /// A row from a pixel on, and from the next one on.
+    #[inline(always)]
+    fn row<V: Vector, const N: usize>(&self, at: usize) -> [[V; N]; 2] {
+        neighbors(&self.image[at..][..N * V::WIDTH + 1])
+    }
+
+    /// What the pixels give to every column, to its a, its c and their product: bilinear interpolation at
+    /// `a + drift l` and `c + slope l`, sorted by what changes from column to column.
+    #[inline(always)]
+    fn terms<V: Vector, const N: usize>(&self, at: usize) -> [[V; N]; 4] {
+        let drift = lines::<V, N>(0.0, self.tilt.drift);
+        let slope = lines::<V, N>(0.0, self.tilt.slope);
+        let [mut all, mut along] = self.row::<V, N>(at);
+        let [mut across, mut both] = self.row::<V, N>(at + self.stride);
+        for i in 0..N {
+            across[i] = across[i].sub(all[i]);
+            both[i] = both[i].sub(along[i]).sub(across[i]);
+            along[i] = along[i].sub(all[i]);
+            all[i] = along[i].mul_add(drift[i], all[i]);
+            across[i] = both[i].mul_add(drift[i], across[i]);
+            all[i] = across[i].mul_add(slope[i], all[i]);
+            along[i] = both[i].mul_add(slope[i], along[i]);
+        }
+        [all, along, across, both]
     }
 
     #[inline(always)]
-    fn bases(&self, group: usize, y: usize, lanes: usize) -> Bases {
-        let mut bases = Bases {
-            row: [0; GROUP],
-            pixel: [0; GROUP],
-            p: [0.0; GROUP],
-            q: [0.0; GROUP],
-            slope: [0.0; GROUP],
-            drift: [0.0; GROUP],
-            seen: [0; GROUP],
-            count: 0,
-        };
-        for lane in 0..GROUP.min(self.layout.tilts - group) {
-            let index = group + lane;
-            let stored = (self.first + y) as isize;
-            let [p, q] = self.geometry.seen(self.layout, &self.tile, index, stored);
-            if touches(self.layout, self.geometry.sweep(index, p, lanes)) {
-                let place = Place::new([p, q]);
-                let tilt = &self.geometry.tilts[index];
-                bases.row[lane] = place.row as i32;
-                bases.pixel[lane] = place.pixel as i32;
-                bases.p[lane] = place.p;
-                bases.q[lane] = place.q;
-                bases.slope[lane] = tilt.slope;
-                bases.drift[lane] = tilt.drift;
-                bases.seen[bases.count] = lane as u8;
-                bases.count += 1;
+    fn give<V: Vector, const N: usize>(&mut self, k: usize, terms: &[[V; N]; 4]) {
+        let along = V::splat(self.sights.along[k]);
+        let across = V::splat(self.sights.across[k]);
+        let product = V::splat(self.sights.product[k]);
+        let voxels = self.voxels(k, N * V::WIDTH);
+        for i in 0..N {
+            let mut sum = V::load(voxels, i * V::WIDTH).add(terms[0][i]);
+            sum = terms[1][i].mul_add(along, sum);
+            sum = terms[2][i].mul_add(across, sum);
+            sum = terms[3][i].mul_add(product, sum);
+            sum.store(voxels, i * V::WIDTH);
+        }
+    }
+
+    /// The correction of the columns that cross: with `o = max(0, c − 1)`, o times what three rows give weighed
+    /// with 1, −2, 1.
+    #[inline(always)]
+    fn correct<V: Vector, const N: usize>(&mut self, at: usize, columns: Range<usize>) {
+        let [mut here, mut next] = self.row::<V, N>(at);
+        let middle = self.row::<V, N>(at + self.stride);
+        let last = self.row::<V, N>(at + 2 * self.stride);
+        for i in 0..N {
+            let bend = |first: V, row: usize| {
+                let [middle, last] = [middle[row][i], last[row][i]];
+                first.sub(middle).add(last.sub(middle))
+            };
+            here[i] = bend(here[i], 0);
+            next[i] = bend(next[i], 1).sub(here[i]);
+        }
+        for k in columns {
+            if self.sights.crosses[k] == 0 {
+                continue;
+            }
+            let over = lines::<V, N>(self.sights.across[k] - 1.0, self.tilt.slope);
+            let along = lines::<V, N>(self.sights.along[k], self.tilt.drift);
+            let voxels = self.voxels(k, N * V::WIDTH);
+            for i in 0..N {
+                let over = over[i].max(V::splat(0.0));
+                let bend = next[i].mul_add(along[i], here[i]);
+                let sum = bend.mul_add(over, V::load(voxels, i * V::WIDTH));
+                sum.store(voxels, i * V::WIDTH);
             }
         }
-        bases
     }
-}
 
-#[inline(always)]
-fn sight(bases: &Bases, offsets: [&[f32]; 2], lanes: usize, rows: usize, stride: usize) -> Sights {
-    let mut sights = Sights {
-        at: [0; GROUP],
-        across: [0.0; GROUP],
-        along: [0.0; GROUP],
-        simple: [0; GROUP],
-        crosses: [0; GROUP],
-    };
-    let last = (lanes - 1) as f32;
-    let (last_row, last_pixel) = (rows as i32 - 3, stride as i32 - lanes as i32 - 1);
-    for lane in 0..GROUP {
-        let p = bases.p[lane] + offsets[0][lane];
-        let q = bases.q[lane] + offsets[1][lane];
-        let way = bases.slope[lane] * last;
-        let (row, whole_row) = floor(p + way.min(0.0));
-        let (pixel, whole_pixel) = floor(q + bases.drift[lane] * last);
-        let (across, along) = (p - row, q - pixel);
-        let (row, pixel) = (bases.row[lane] + whole_row, bases.pixel[lane] + whole_pixel);
-        let farthest = across + way.max(0.0);
-        let inside = (row >= 0) & (row <= last_row) & (pixel >= 0) & (pixel <= last_pixel);
-        sights.at[lane] = (lane as i32 * rows as i32 + row) * stride as i32 + pixel;
-        sights.across[lane] = across;
-        sights.along[lane] = along;
-        sights.simple[lane] = i32::from(inside & (farthest < 2.0) & (along <= 1.0));
-        sights.crosses[lane] = i32::from(farthest > 1.0);
-    }
-    sights
-}
-
-/// What one image gives to a run of voxels, from two rows (three where the run crosses) and two pixels per voxel.
-#[inline(always)]
-fn gather<V: Vector, const N: usize>(
-    images: &[f32],
-    stride: usize,
-    sights: &Sights,
-    lane: usize,
-    [slope, drift]: [f32; 2],
-    sum: &mut [V; N],
-) {
-    let pixels = N * V::WIDTH + 1;
-    let rows = &images[sights.at[lane] as usize..][..2 * stride + pixels];
-    let along = lines::<V, N>(sights.along[lane], drift);
-    let near = between(&rows[..pixels], along);
-    let far = between(&rows[stride..stride + pixels], along);
-    let across = lines::<V, N>(sights.across[lane], slope);
-    for i in 0..N {
-        sum[i] = far[i].sub(near[i]).mul_add(across[i], sum[i].add(near[i]));
-    }
-    if sights.crosses[lane] != 0 {
-        let third = between(&rows[2 * stride..], along);
-        for i in 0..N {
-            let over = across[i].sub(V::splat(1.0)).max(V::splat(0.0));
-            let bend = near[i].sub(far[i]).add(third[i].sub(far[i]));
-            sum[i] = bend.mul_add(over, sum[i]);
+    /// What the k-th column gets, tap by tap.
+    #[inline(always)]
+    fn odd<V: Vector, const N: usize>(&mut self, k: usize) {
+        let (image, stride, tilt) = (self.image, self.stride, self.tilt);
+        for first in (0..N * V::WIDTH).step_by(V::WIDTH) {
+            let place = self.place.of(tilt, self.order, k, first);
+            let voxels = self.voxels(k, N * V::WIDTH);
+            let mut sum = V::load(voxels, first);
+            each_tap::<V>(tilt, image.len() / stride, place, |row, pixel, weight| {
+                let pixels = load_within::<V>(&image[row * stride..][..stride], pixel);
+                sum = pixels.mul_add(weight, sum);
+            });
+            sum.store(voxels, first);
         }
     }
-}
-
-/// Between the pixels of a run and their neighbours behind.
-#[inline(always)]
-fn between<V: Vector, const N: usize>(row: &[f32], weights: [V; N]) -> [V; N] {
-    let [mut here, next] = neighbors::<V, N>(row);
-    for i in 0..N {
-        here[i] = next[i].sub(here[i]).mul_add(weights[i], here[i]);
-    }
-    here
-}
-
-/// What one image gives to a run of voxels, tap by tap.
-#[inline(always)]
-fn gather_taps<V: Vector, const N: usize>(
-    tilt: &Tilt,
-    image: &[f32],
-    stride: usize,
-    place: Place,
-) -> [V; N] {
-    let mut sums = [V::splat(0.0); N];
-    for i in 0..N {
-        let mut sum = sums[i];
-        let first = (i * V::WIDTH) as f32;
-        let place = Place {
-            pixel: place.pixel + (i * V::WIDTH) as isize,
-            p: tilt.slope * first + place.p,
-            q: tilt.drift * first + place.q,
-            ..place
-        };
-        each_tap::<V>(tilt, image.len() / stride, place, |row, pixel, weight| {
-            let pixels = load_within::<V>(&image[row * stride..][..stride], pixel);
-            sum = pixels.mul_add(weight, sum);
-        });
-        sums[i] = sum;
-    }
-    sums
 }

@@ -1,21 +1,25 @@
 //! Projection for any geometry.
 //!
 //! A voxel is seen at `p = R₀·r` (row) and `q = R₁·r` (place in the row). Where the tilt axis lies nearly along y, one
-//! voxel farther along y is seen almost one pixel farther in the row, so that a run of voxels and a run of pixels are
-//! vectors, and the weights change linearly from lane to lane:
+//! voxel farther along y is seen almost one pixel farther in the row, so that a run of voxels is a vector and so is
+//! the run of pixels it is seen in. With `c` and `a` the fractions of p and q, lane l has `c + slope l` and
+//! `a + drift l`, where slope and drift are the same for every column: bilinear weights in them are a sum of four
+//! terms, 1, a, c and a c, each times what depends on the lane alone. So the columns of a tile are visited in the order
+//! of p as in `single_axis`, and per voxel and tilt
 //!
-//! - `p = p₀ + R₀₁ lane`: a run may cross from one pair of rows to the next, which a correction puts right: with
-//!   `f = p − row` in (1, 2) and `c = f − 1`, the weights `1 − f, f` of two rows become `0, 1 − c, c` of three by adding
-//!   `c, −2c, c`;
-//! - `q = q₀ + R₁₁ lane`: two voxels share a pixel and two pixels a voxel, except where rounding `q` changes within
-//!   the run, which is rare.
+//! - forward adds to `Σ h, Σ a h, Σ c h, Σ a c h` (one addition, three multiply-adds), and works out what that is for the
+//!   pixels once per row;
+//! - the transpose works out four terms of the pixels once per row, and adds their sum to the voxels.
 //!
-//! Runs with more taps than that (and every run of a steeply rotated tilt) are summed up tap by tap with the weights
-//! `max(0, 1 − |distance|)` in both directions. Forward, runs of pixels collect from the columns of a tile, which are
-//! visited in the order of p as in `single_axis`; the transpose collects runs of voxels from the images.
+//! A run may cross from one pair of rows to the next, which a correction puts right: with `c` in (1, 2) and
+//! `o = c − 1`, the weights `1 − c, c` of two rows become `0, 1 − o, o` of three by adding `o, −2o, o`.
+//!
+//! Runs with more taps than that (where rounding q changes within the run, at the rim of the image, and every run of a
+//! steeply rotated tilt) are summed up tap by tap with the weights `max(0, 1 − |distance|)` in both directions.
 
 mod adjoint;
 mod forward;
+mod sights;
 
 pub(super) use adjoint::Adjoint;
 pub(super) use forward::Forward;
@@ -25,10 +29,6 @@ use super::simd::Vector;
 use crate::model::{Matrix3, center_index};
 use std::ops::RangeInclusive;
 
-/// Tilts whose weights the transpose works out at once.
-const GROUP: usize = 16;
-/// Smallest `R₁₁` of a tilt whose runs of pixels collect from runs of voxels.
-const GENTLE: f64 = 0.7;
 /// 0, 1, 2, …
 const RAMP: [f32; 16] = [
     0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
@@ -42,8 +42,6 @@ struct Tilt {
     drift: f32,
     /// Smallest and largest p of a whole tile's columns, from its first.
     reach: [f64; 2],
-    /// Largest |q| of a whole tile's columns, from its first.
-    spread: f64,
 }
 
 /// The columns of a tile by increasing p.
@@ -60,10 +58,6 @@ pub(super) struct General {
     tilts: Vec<Tilt>,
     /// `(shape of the tile, tilt)`: tiles at the volume's rim may be smaller.
     orders: Vec<Order>,
-    /// `(column of a whole tile, tilt)` p from the tile's smallest and q from its first column; tilts filled up to
-    /// whole groups.
-    across: Vec<f32>,
-    along: Vec<f32>,
     /// Lanes of a run; longer ones would often need more rows than two, or three pixels per voxel.
     longest_run: usize,
 }
@@ -85,7 +79,6 @@ impl General {
                     slope: rotation[0][1] as f32,
                     drift: (rotation[1][1] - 1.0) as f32,
                     reach: [reach(f64::min), reach(f64::max)],
-                    spread: last * (rotation[1][0].abs() + rotation[1][2].abs()),
                 }
             })
             .collect();
@@ -120,18 +113,6 @@ impl General {
                 }));
             }
         }
-        let groups = tilts.len().next_multiple_of(GROUP);
-        let mut across = vec![0.0; COLUMNS * groups];
-        let mut along = across.clone();
-        let whole = Tile {
-            at: [0, 0],
-            size: [TILE, TILE],
-        };
-        for (column, cell) in cells(&whole).enumerate() {
-            for (at, tilt) in tilts.iter().enumerate() {
-                [across[column * groups + at], along[column * groups + at]] = offset(tilt, cell);
-            }
-        }
         let steepest = |of: fn(&Tilt) -> f32| tilts.iter().map(of).fold(0.0, f32::max);
         let (slope, drift) = (steepest(|t| t.slope.abs()), steepest(|t| t.drift.abs()));
         let fits = |lanes: &usize| *lanes as f32 * slope < 0.6 && *lanes as f32 * drift < 0.05;
@@ -139,8 +120,6 @@ impl General {
         Self {
             tilts,
             orders,
-            across,
-            along,
             longest_run,
         }
     }
@@ -181,26 +160,6 @@ impl General {
         } = &self.tilts[tilt];
         let way = rotation[0][1] * lanes as f64;
         [p + way.min(0.0), p + reach[1] - reach[0] + way.max(0.0)]
-    }
-
-    /// Lowest and highest p of the voxels of a tile that are seen in a run of `lanes` pixels. In a rotated tilt every
-    /// column has other ones there, and there are more of them than pixels.
-    #[inline(always)]
-    fn sweep_of_pixels(&self, tilt: usize, p: f64, lanes: usize) -> [f64; 2] {
-        let Tilt {
-            rotation,
-            reach,
-            spread,
-            ..
-        } = &self.tilts[tilt];
-        let slope = rotation[0][1].abs() / rotation[1][1];
-        let [before, behind] = [spread + 2.0, lanes as f64 + spread + 2.0].map(|q| slope * q);
-        let [low, high] = if rotation[0][1] < 0.0 {
-            [behind, before]
-        } else {
-            [before, behind]
-        };
-        [p - low, p + reach[1] - reach[0] + high]
     }
 }
 
@@ -300,6 +259,17 @@ impl Place {
             pixel: q.floor() as isize,
             p: (p - p.floor()) as f32,
             q: (q - q.floor()) as f32,
+        }
+    }
+
+    /// Of a tile's smallest p and first column: that of a lane of its k-th column.
+    #[inline(always)]
+    fn of(self, tilt: &Tilt, order: &Order, k: usize, lane: usize) -> Self {
+        Self {
+            pixel: self.pixel + lane as isize,
+            p: tilt.slope * lane as f32 + self.p + order.across[k],
+            q: tilt.drift * lane as f32 + self.q + order.along[k],
+            ..self
         }
     }
 }
