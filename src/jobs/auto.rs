@@ -67,11 +67,12 @@ pub fn run(
     };
     let is_refined = !wishes.skips("preprocess") && needs_geometry(&best, &assessment, context)?;
     if is_refined {
-        best = Arc::new(
-            refine_geometry(&best, &GeometryParams::default(), context)?
-                .series
-                .clone(),
-        );
+        let params = GeometryParams {
+            // The refinement of the atoms turns the tilts, too.
+            volume_only: !wishes.skips("refine"),
+            ..GeometryParams::default()
+        };
+        best = Arc::new(refine_geometry(&best, &params, context)?.series.clone());
     }
     let params = ReconstructParams {
         accelerated: true,

@@ -1,5 +1,7 @@
 //! Geometry refinement as a job: runs it, sends the re-aligned series, writes what it found.
 
+mod by_atoms;
+
 use super::execute::{series_hash, stopped_or};
 use super::worker::JobContext;
 use super::{JobError, JobOutput, export};
@@ -10,8 +12,9 @@ use crate::reconstruct::{GeometryParams, GeometryRefined, GeometryRound};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
-/// Shifts and angles from the series itself; sends and returns the outcome.
+/// Shifts and angles from the series itself, at last from the atoms in it; sends and returns the outcome.
 ///
 /// # Errors
 /// The stage's.
@@ -25,9 +28,14 @@ pub fn refine_geometry(
     let mut observe = |round: &GeometryRound| {
         context.output(JobOutput::GeometryRound(Box::new(round.clone())));
     };
-    let outcome =
+    let started = Instant::now();
+    let mut outcome =
         crate::reconstruct::refine_geometry(series, params, &context.monitor, &mut observe)
             .map_err(|error| stopped_or(error, series.name.as_str()))?;
+    if !(outcome.stopped_early || params.volume_only || params.keep_angles) {
+        by_atoms::finish(&mut outcome, series, params, &context.monitor, &mut observe)?;
+        outcome.seconds = started.elapsed().as_secs_f64();
+    }
     record.seconds = outcome.seconds;
     record.stopped = outcome.stopped_early;
     record.r1 = Some(outcome.r1_after());

@@ -60,6 +60,9 @@ pub struct GeometryParams {
     /// Leave each image's counts as they are instead of scaling all to one dose
     #[arg(long)]
     pub keep_dose: bool,
+    /// End with what the volume tells, without the last and sharper step: the atoms traced in it
+    #[arg(long)]
+    pub volume_only: bool,
 }
 
 impl Default for GeometryParams {
@@ -72,6 +75,7 @@ impl Default for GeometryParams {
             tolerance_px: 0.005,
             keep_angles: false,
             keep_dose: false,
+            volume_only: false,
         }
     }
 }
@@ -158,6 +162,20 @@ pub fn refine_geometry(
         }
         Err(error) => Err(error),
     }
+}
+
+/// R of each included tilt of a series as it stands, under the low-pass of the refinement, in a short reconstruction.
+///
+/// # Errors
+/// As [`refine_geometry`].
+pub fn low_passed_r(
+    series: &TiltSeries,
+    params: &GeometryParams,
+    monitor: &Monitor,
+) -> Result<Vec<f64>, ReconstructError> {
+    check(series, params)?;
+    let run = Run::new(series, params, monitor);
+    run.r_of(&run.poses, monitor)
 }
 
 fn check(series: &TiltSeries, params: &GeometryParams) -> Result<(), ReconstructError> {
@@ -334,6 +352,13 @@ impl<'a> Run<'a> {
         self.rounds.push(round);
     }
 
+    /// R of each tilt at these corrections, in a reconstruction of its own.
+    fn r_of(&self, poses: &Poses, monitor: &Monitor) -> Result<Vec<f64>, ReconstructError> {
+        Level::new(&self.series, 1, self.blur_px, None, self.params, monitor)
+            .round(poses, Free::Shifts, JUDGED_AFTER)
+            .map(|found| found.r)
+    }
+
     /// Applies the corrections to the whole series.
     fn finish(
         self,
@@ -344,13 +369,9 @@ impl<'a> Run<'a> {
         let silent = Monitor::silent();
         let monitor = if stopped_early { &silent } else { self.monitor };
         monitor.phase("R before and after");
-        let r_of = |poses: &Poses| {
-            Level::new(&self.series, 1, self.blur_px, None, self.params, monitor)
-                .round(poses, Free::Shifts, JUDGED_AFTER)
-                .map(|found| found.r)
-        };
-        let before = r_of(&Poses::new(&self.series, self.poses.radius_px))?;
-        let after = r_of(&self.poses)?;
+        let unmoved = Poses::new(&self.series, self.poses.radius_px);
+        let before = self.r_of(&unmoved, monitor)?;
+        let after = self.r_of(&self.poses, monitor)?;
         let corrected = self.level(1, None).corrected(&self.poses, monitor)?;
         let tilts = series.len();
         let mut outcome = GeometryRefined {

@@ -24,7 +24,7 @@ mod watch;
 pub use choose::Trial;
 pub use forecast::{Forecast, check_memory, forecast};
 pub use geometry::{
-    GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry,
+    GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry, low_passed_r,
     refine_geometry,
 };
 pub use resire::Resire;

@@ -3,11 +3,17 @@
 
 use aetlas::analyze::{AnalyzeParams, Analyzed, analyze};
 use aetlas::io::{self, SeriesOptions};
+use aetlas::jobs::JobId;
+use aetlas::jobs::worker::JobContext;
+use aetlas::model::EulerAngles;
+use aetlas::model::geometry::{apply, multiply, transpose};
 use aetlas::model::{Atoms, TiltSeries};
 use aetlas::monitor::Monitor;
+use aetlas::numeric::fit::least_squares;
 use aetlas::reconstruct::{ReconstructParams, Reconstructed, reconstruct};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -119,4 +125,65 @@ pub fn analyzed(atoms: &Atoms, only: &[&str], cutoff: f64) -> Analyzed {
         ..AnalyzeParams::default()
     };
     analyze(atoms, &params, &Monitor::silent()).unwrap()
+}
+
+/// Remaining errors up to what moves and turns the object as a whole: shifts along x and y (px) and rotations about
+/// the detector's axes (degrees), root mean square.
+pub fn remaining(
+    angles: &[EulerAngles],
+    moved: &[[f64; 2]],
+    truth: &[EulerAngles],
+    shifts: &[[f64; 2]],
+) -> ([f64; 2], [f64; 3]) {
+    let n = angles.len();
+    let rotations: Vec<_> = angles.iter().map(|a| a.detector_from_sample()).collect();
+    let turns: Vec<[f64; 3]> = (0..n)
+        .map(|t| {
+            let wanted = transpose(&truth[t].detector_from_sample());
+            let turn = multiply(&rotations[t], &wanted);
+            [
+                (turn[2][1] - turn[1][2]) / 2.0,
+                (turn[0][2] - turn[2][0]) / 2.0,
+                (turn[1][0] - turn[0][1]) / 2.0,
+            ]
+        })
+        .collect();
+    let mut whole = [0.0; 3];
+    for (r, turn) in rotations.iter().zip(&turns) {
+        let turn = apply(&transpose(r), *turn);
+        for axis in 0..3 {
+            whole[axis] += turn[axis] / n as f64;
+        }
+    }
+    let rows: Vec<Vec<f64>> = rotations
+        .iter()
+        .flat_map(|r| [r[0].to_vec(), r[1].to_vec()])
+        .collect();
+    let left: Vec<f64> = (0..n)
+        .flat_map(|t| [0, 1].map(|axis| moved[t][axis] + shifts[t][axis]))
+        .collect();
+    let place = least_squares(&rows, &left, &vec![1.0; 2 * n]).expect("many tilts");
+    let (mut px, mut deg) = ([0.0; 2], [0.0; 3]);
+    for t in 0..n {
+        let drift = apply(&rotations[t], [place[0], place[1], place[2]]);
+        for axis in 0..2 {
+            px[axis] += (left[2 * t + axis] - drift[axis]).powi(2) / n as f64;
+        }
+        let whole = apply(&rotations[t], whole);
+        for axis in 0..3 {
+            deg[axis] += (turns[t][axis] - whole[axis]).to_degrees().powi(2) / n as f64;
+        }
+    }
+    (px.map(f64::sqrt), deg.map(f64::sqrt))
+}
+
+/// Of a job that nobody watches.
+pub fn silent_context() -> JobContext {
+    JobContext {
+        monitor: Monitor::silent(),
+        emit: Arc::new(|_| ()),
+        id: JobId(1),
+        snapshots: Arc::default(),
+        show_snapshots: false,
+    }
 }
