@@ -188,6 +188,15 @@ fn every_kind_of_bad_input_gives_one_clear_sentence() {
         let mut bad = whole.clone();
         bad[1024..1028].copy_from_slice(&value.to_le_bytes());
         check(name, &bad, &["image 1", "pixel (0, 0)"]);
+        // Asked to, a fit may leave such pixels out.
+        let options = SeriesOptions {
+            keep_gaps: true,
+            ..SeriesOptions::default()
+        };
+        let text = path(&folder, name).1;
+        let (series, _) = io::load_series(&text, Some(&five), &options).unwrap();
+        let gaps = series.images.iter().filter(|v| !v.is_finite()).count();
+        assert_eq!(gaps, 1, "{name}");
     }
     let mut blank = whole.clone();
     blank[1024..].fill(0);

@@ -387,7 +387,7 @@ pub struct Compare {
 /// `aetlas bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// reconstruct, denoise, trace, analyze, frame
+    /// reconstruct, convergence (plain against accelerated), denoise, trace, analyze, frame
     pub name: String,
     /// Voxels on x, y, z
     #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]

@@ -23,6 +23,8 @@ pub struct SeriesOptions {
     pub mirror: bool,
     /// A flat stack holds this many frames of each tilt, one tilt after the other.
     pub frames_per_tilt: Option<usize>,
+    /// Pixels that are not numbers stay as they are, to be left out of a fit; else such images are refused.
+    pub keep_gaps: bool,
 }
 
 /// What was read and guessed, for the log and the report.
@@ -328,7 +330,7 @@ pub fn load_series(
         ));
     }
     let (images, frames) = frames_apart(data, scan, &path)?;
-    check_images(&images, &path)?;
+    check_images(&images, options.keep_gaps, &path)?;
     let angles = if options.mirror {
         notes
             .lines
@@ -615,13 +617,14 @@ fn scan_of(array: &LoadedArray, axes: &str, exchanged: bool) -> Scan {
     }
 }
 
-fn check_images(images: &Array3<f32>, path: &Path) -> Result<(), IoError> {
+fn check_images(images: &Array3<f32>, keep_gaps: bool, path: &Path) -> Result<(), IoError> {
     let bad = images.iter().filter(|v| !v.is_finite()).count();
-    if let Some(((tilt, x, y), value)) = images.indexed_iter().find(|(_, v)| !v.is_finite()) {
+    let first = images.indexed_iter().find(|(_, v)| !v.is_finite());
+    if let Some(((tilt, x, y), value)) = first.filter(|_| !keep_gaps) {
         return Err(IoError::data(
             path,
             format!(
-                "image {} has {value} at pixel ({x}, {y}) ({bad} such pixels in all); finite numbers were expected",
+                "image {} has {value} at pixel ({x}, {y}) ({bad} such pixels in all); finite numbers were expected (the command reconstruct leaves others out with --nan-pixels mask)",
                 tilt + 1
             ),
         ));

@@ -1,6 +1,10 @@
 //! Benchmarks of the stages besides reconstruction, each beside the least work it could be done with on this machine,
 //! whose speed is measured in the same run.
 
+mod convergence;
+
+pub use convergence::convergence;
+
 use super::JobError;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, Volume};

@@ -92,6 +92,21 @@ pub struct AtomsInput {
 /// # Errors
 /// One clear line naming the file, what was expected and what was found.
 pub fn load_series(input: &SeriesInput) -> Result<(TiltSeries, Vec<String>), JobError> {
+    read_series(input, false)
+}
+
+/// As [`load_series`], of images some of whose pixels may be no numbers.
+///
+/// # Errors
+/// As [`load_series`].
+pub fn load_series_with_gaps(input: &SeriesInput) -> Result<(TiltSeries, Vec<String>), JobError> {
+    read_series(input, true)
+}
+
+fn read_series(
+    input: &SeriesInput,
+    keep_gaps: bool,
+) -> Result<(TiltSeries, Vec<String>), JobError> {
     let projections = input.projections.as_deref().ok_or_else(|| {
         JobError::Failed("--projections is needed: the file of the images".into())
     })?;
@@ -101,6 +116,7 @@ pub fn load_series(input: &SeriesInput) -> Result<(TiltSeries, Vec<String>), Job
         tilt_axis_x: input.tilt_axis == TiltAxis::X,
         mirror: input.mirror,
         frames_per_tilt: input.frames_per_tilt,
+        keep_gaps,
     };
     let (series, notes) = io::load_series(projections, input.angles.as_deref(), &options)
         .map_err(JobError::failed)?;

@@ -370,6 +370,10 @@ pub fn bench(
 ) -> Result<(Value, Vec<String>), JobError> {
     match name {
         "reconstruct" => bench_reconstruct(request, monitor),
+        "convergence" => {
+            let size = request.size_or([160; 3])?;
+            super::bench::convergence(size, request.tilts, request.general, monitor)
+        }
         "denoise" => {
             let [x, y, _] = request.size_or([290; 3])?;
             super::bench::denoise([x, y], request.tilts, monitor)
@@ -380,7 +384,7 @@ pub fn bench(
             super::bench::analyze(request.atoms, model.transpose()?, monitor)
         }
         _ => Err(JobError::Failed(format!(
-            "bench {name}: expected reconstruct, denoise, trace, analyze or frame"
+            "bench {name}: expected reconstruct, convergence, denoise, trace, analyze or frame"
         ))),
     }
 }

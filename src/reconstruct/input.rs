@@ -29,7 +29,7 @@ pub(super) fn check_images(
         let gaps = image.iter().filter(|v| !v.is_finite()).count();
         if gaps > 0 && params.nan_pixels == NanPixels::Refuse {
             return bad(
-                format!("image {tilt}"),
+                format!("image {}", tilt + 1),
                 "finite pixels (or nan_pixels mask, to leave the others out of the fit)",
                 format_args!("{gaps} that are not numbers"),
             );
@@ -42,7 +42,7 @@ pub(super) fn check_images(
                 "zeros only"
             };
             return bad(
-                format!("image {tilt}"),
+                format!("image {}", tilt + 1),
                 "an image (exclude the tilt if it holds none)",
                 found,
             );
@@ -63,7 +63,7 @@ pub(super) fn check_images(
 pub(super) fn check_angles(series: &TiltSeries) -> Result<(), ReconstructError> {
     let finite = |a: &EulerAngles| [a.phi, a.theta, a.psi].iter().all(|v| v.is_finite());
     if let Some(tilt) = series.angles.iter().position(|a| !finite(a)) {
-        return bad(format!("angles of tilt {tilt}"), "numbers", "none");
+        return bad(format!("angles of tilt {}", tilt + 1), "numbers", "none");
     }
     let first = series.angles[0];
     if series.len() > 1 && series.angles.iter().all(|a| same(a, &first)) {
@@ -86,7 +86,7 @@ pub(super) fn warnings(series: &TiltSeries, params: &ReconstructParams) -> Vec<S
             .iter()
             .find(|&&other| same(&series.angles[other], &series.angles[tilt]));
         if let Some(other) = before {
-            twice.push(format!("{tilt} as {other}"));
+            twice.push(format!("{} as {}", tilt + 1, other + 1));
         }
     }
     if !twice.is_empty() {
@@ -102,7 +102,7 @@ pub(super) fn warnings(series: &TiltSeries, params: &ReconstructParams) -> Vec<S
         let known = || image.iter().filter(|v| v.is_finite());
         masked += image.len() - known().count();
         if known().map(|v| f64::from(*v)).sum::<f64>() < 0.0 {
-            below.push(tilt.to_string());
+            below.push((tilt + 1).to_string());
         }
     }
     if !below.is_empty() && !params.no_positivity {

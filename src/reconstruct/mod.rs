@@ -337,8 +337,13 @@ fn check(series: &TiltSeries, params: &ReconstructParams) -> Result<f64, Reconst
     )?;
     range(
         "leave_out",
-        params.leave_out.is_none_or(|k| k > 1),
-        "every 2nd tilt or fewer",
+        params
+            .leave_out
+            .is_none_or(|k| k > 1 && k / 2 < series.len()),
+        &format!(
+            "every 2nd tilt or fewer, and at least one of {}",
+            series.len()
+        ),
         format!("{:?}", params.leave_out),
     )?;
     range(

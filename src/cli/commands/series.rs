@@ -5,6 +5,7 @@ use crate::cli::args::{Calibrate, Merge, Preprocess, Project, Reconstruct, Refin
 use crate::cli::{End, Runner, SERIES, VOLUMES, can_be_written, refuse_to_overwrite};
 use crate::figures::quality;
 use crate::jobs::{Job, JobOutput, calibrate, export, geometry, input, measure, slabs};
+use crate::reconstruct::NanPixels;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -92,7 +93,10 @@ pub fn calibrate(runner: &Runner, args: &Calibrate) -> anyhow::Result<End> {
 
 pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
     can_be_written(&args.output, runner.common.force, &VOLUMES)?;
-    let (series, notes) = input::load_series(&args.series)?;
+    let (series, notes) = match args.params.nan_pixels {
+        NanPixels::Refuse => input::load_series(&args.series)?,
+        NanPixels::Mask => input::load_series_with_gaps(&args.series)?,
+    };
     say(runner, &notes);
     let load = |spec: &Option<String>| {
         spec.as_ref()
