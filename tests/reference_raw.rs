@@ -47,6 +47,7 @@ fn auto(series: TiltSeries) -> Arc<Atoms> {
         species: None,
         spacing: None,
         skip: Vec::new(),
+        hand: Box::default(),
         truth: None,
     };
     execute(job, &context).expect("a sound series");

@@ -168,6 +168,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         JobOutput::Question(_)
         | JobOutput::GeometryRound(_)
         | JobOutput::Preview { .. }
+        | JobOutput::Calibrated { .. }
         | JobOutput::Exported(_)
         | JobOutput::OtherAnalyzed { .. }
         | JobOutput::Crystal(_)

@@ -6,7 +6,8 @@ use super::worker::{JobContext, JobEnd};
 use super::{JobError, JobOutput};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::preprocess::{Assessment, Step};
+use crate::preprocess::PrepareParams;
+use crate::preprocess::{Assessment, PrepareParams, Step};
 use crate::reconstruct::{GeometryParams, ReconstructParams, judge_geometry};
 use crate::simulate::{CompareParams, DemoParams};
 use crate::trace::auto::{TraceHints, suggest};
@@ -26,6 +27,8 @@ pub struct Wishes {
     pub spacing: Option<f64>,
     /// Steps left out: `preprocess`, `refine`.
     pub skip: Vec<String>,
+    /// What was decided by hand of the preparation: frames left out, masks edited.
+    pub hand: PrepareParams,
 }
 
 impl Wishes {
@@ -56,7 +59,12 @@ pub fn run(
             )));
         }
     }
-    let assessment = crate::preprocess::assess(series);
+    let by_hand = PrepareParams {
+        frames: wishes.hand.frames.clone(),
+        mask_edits: wishes.hand.mask_edits.clone(),
+        ..PrepareParams::default()
+    };
+    let assessment = crate::preprocess::assess_with(series, by_hand);
     for note in &assessment.notes {
         context.monitor.note(note);
     }

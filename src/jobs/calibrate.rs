@@ -7,7 +7,7 @@ use crate::monitor::Monitor;
 use crate::preprocess::{CalibrateParams, Calibration, CrystalImage};
 use ndarray::{Axis, Ix2, Ix3};
 
-/// Reads images (every section of a stack is one) and measures the pixel size on them.
+/// Reads images (every section of a stack is one) and measures the pixel size on them; gives both.
 ///
 /// # Errors
 /// A file that cannot be read or says no pixel size when none is given; what the calibration says; a stop.
@@ -16,15 +16,17 @@ pub fn calibrate(
     pixel_size: Option<f64>,
     params: &CalibrateParams,
     monitor: &Monitor,
-) -> Result<Calibration, JobError> {
+) -> Result<(Vec<CrystalImage>, Calibration), JobError> {
     monitor.phase("Read");
     let mut images = Vec::new();
     for file in files {
+        monitor.check()?;
         let array = io::read_array(file).map_err(JobError::failed)?;
         images.extend(crystal_images(file, array, pixel_size)?);
     }
-    crate::preprocess::calibrate(&images, params, monitor)
-        .map_err(|error| stopped_or(error, "calibration"))
+    let found = crate::preprocess::calibrate(&images, params, monitor)
+        .map_err(|error| stopped_or(error, "calibration"))?;
+    Ok((images, found))
 }
 
 fn crystal_images(
@@ -34,7 +36,7 @@ fn crystal_images(
 ) -> Result<Vec<CrystalImage>, JobError> {
     let nominal = pixel_size.or(array.pixel_size).ok_or_else(|| {
         JobError::Failed(format!(
-            "{file}: the file does not say its pixel size; give the nominal one with --pixel-size"
+            "{file}: the file does not say its pixel size; state the nominal one (--pixel-size)"
         ))
     })?;
     let rotation = array.acquisition.scan_rotation_deg;

@@ -82,6 +82,18 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
                 image: Arc::new(image),
             });
         }
+        Job::Calibrate {
+            files,
+            pixel_size,
+            params,
+        } => {
+            let (images, found) =
+                super::calibrate::calibrate(&files, pixel_size, &params, &context.monitor)?;
+            context.output(JobOutput::Calibrated {
+                images: Arc::new(images),
+                found: Arc::new(found),
+            });
+        }
         Job::RefineGeometry { series, params } => {
             if super::geometry::refine_geometry(&series, &params, context)?.stopped_early {
                 return Ok(JobEnd::Kept);
@@ -158,12 +170,14 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             species,
             spacing,
             skip,
+            hand,
             truth,
         } => {
             let wishes = auto::Wishes {
                 species,
                 spacing,
                 skip,
+                hand: *hand,
             };
             return auto::run(&series, truth.as_deref(), &wishes, context);
         }

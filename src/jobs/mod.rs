@@ -26,7 +26,7 @@ pub use accept::accept;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::figures::render::Page;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::preprocess::{PrepareParams, Prepared};
+use crate::preprocess::{CalibrateParams, Calibration, CrystalImage, PrepareParams, Prepared};
 use crate::project::{Record, Workspace};
 use crate::reconstruct::{
     GeometryParams, GeometryRefined, GeometryRound, Iteration, ReconstructParams, Reconstructed,
@@ -111,6 +111,15 @@ pub enum Job {
         tilt: usize,
         /// How.
         params: PrepareParams,
+    },
+    /// The pixel size from images of a known crystal.
+    Calibrate {
+        /// Images or stacks of them.
+        files: Vec<String>,
+        /// Nominal pixel size, Å, where the files do not say it.
+        pixel_size: Option<f64>,
+        /// How.
+        params: CalibrateParams,
     },
     /// Shifts and angles of the tilts from the series itself.
     RefineGeometry {
@@ -201,6 +210,8 @@ pub enum Job {
         spacing: Option<f64>,
         /// Steps left out: `preprocess`, `refine`.
         skip: Vec<String>,
+        /// What was decided by hand of the preparation: frames left out, masks edited.
+        hand: Box<PrepareParams>,
         /// The known truth to compare with, for simulated data.
         truth: Option<Arc<Atoms>>,
     },
@@ -250,6 +261,7 @@ impl Job {
             Self::Exchange { .. } => "Exchange x and y",
             Self::Nudge { .. } => "Move tilt",
             Self::PreviewDenoise { .. } => "Preview",
+            Self::Calibrate { .. } => "Calibrate",
             Self::RefineGeometry { .. } => "Refine geometry",
             Self::Reconstruct { .. } => "Reconstruct",
             Self::Trace { .. } => "Trace",
@@ -320,6 +332,13 @@ pub enum JobOutput {
         tilt: usize,
         /// The denoised image.
         image: Arc<ndarray::Array2<f32>>,
+    },
+    /// The pixel size was measured; the document stays as it is until someone uses it.
+    Calibrated {
+        /// The images.
+        images: Arc<Vec<CrystalImage>>,
+        /// What they say.
+        found: Arc<Calibration>,
     },
     /// A round of the geometry refinement: corrections so far, for a live plot.
     GeometryRound(Box<GeometryRound>),

@@ -14,14 +14,16 @@ pub mod calibrate;
 pub mod drift;
 pub mod frames;
 pub mod inspect;
+pub mod mask;
 pub mod vacuum;
 
 pub use align::Misalignment;
 pub use background::BackgroundModel;
 pub use bm3d::{Bm3dError, Bm3dParams, Denoised};
-pub use calibrate::{CalibrateParams, Calibration, CrystalImage, calibrate};
+pub use calibrate::{CalibrateParams, Calibration, CrystalImage, ImageCalibration, calibrate};
 pub use drift::{Drift, TiltDrift};
 pub use frames::{FastAxis, FrameId, FrameParams, Registered, register};
+pub use mask::{MaskChange, MaskEdit};
 
 use crate::model::TiltSeries;
 use crate::monitor::{Monitor, Stopped};
@@ -75,6 +77,9 @@ pub struct PrepareParams {
     /// Pixels the specimen's outline is widened by
     #[arg(long, default_value_t = Self::default().dilation_px)]
     pub dilation_px: usize,
+    /// Changes by hand to the masks of specimen and vacuum, in the order they were made.
+    #[arg(skip)]
+    pub mask_edits: Vec<MaskEdit>,
     /// Set negative counts to zero after the subtraction (puts a positive haze into noisy vacuum)
     #[arg(long)]
     pub clamp: bool,
@@ -97,6 +102,7 @@ impl Default for PrepareParams {
             frames: FrameParams::default(),
             background_model: BackgroundModel::Auto,
             dilation_px: 3,
+            mask_edits: Vec::new(),
             clamp: false,
             equalize_dose: false,
             denoise: false,
@@ -198,7 +204,12 @@ impl From<Bm3dError> for PrepareError {
 /// note says so.
 #[must_use]
 pub fn assess(series: &TiltSeries) -> Assessment {
-    let params = PrepareParams::default();
+    assess_with(series, PrepareParams::default())
+}
+
+/// As [`assess`], from parameters that hold what was decided by hand: frames left out, masks edited.
+#[must_use]
+pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
     match Work::new(series, &params, &Monitor::silent()) {
         Ok(work) => {
             let mut skip = Vec::new();
@@ -328,11 +339,31 @@ pub fn preview_denoise(
     monitor: &Monitor,
 ) -> Result<Array2<f32>, PrepareError> {
     let image = series.image(tilt);
-    let vacuum = vacuum::find(image, params.dilation_px);
+    let vacuum = looked_at(series, tilt, params);
     let trusted = vacuum.specimen.mapv(|s| s || !vacuum.is_usable());
     let stack = image.to_owned().insert_axis(Axis(0));
     let found = bm3d::denoise(&stack, &[trusted], &params.bm3d, monitor)?;
     Ok(found.images.index_axis_move(Axis(0), 0))
+}
+
+/// Specimen and vacuum of an image, its mask edited by hand where someone did.
+fn looked_at(series: &TiltSeries, tilt: usize, params: &PrepareParams) -> Vacuum {
+    let image = series.image(tilt);
+    let mut found = vacuum::find(image, params.dilation_px);
+    let mut specimen = found.specimen.clone();
+    if mask::apply_to(&mut specimen, tilt, &params.mask_edits) {
+        found = found.with_specimen(image, specimen);
+    }
+    found
+}
+
+/// The mask of an image's specimen as the rule finds it, before hand work: shape `(x, y)`.
+///
+/// # Panics
+/// If there is no such tilt.
+#[must_use]
+pub fn mask_by_rule(series: &TiltSeries, tilt: usize, dilation_px: usize) -> Array2<bool> {
+    vacuum::find(series.image(tilt), dilation_px).specimen
 }
 
 /// Everything measured on the way to a decision.
@@ -361,7 +392,7 @@ impl Work {
             .into_par_iter()
             .map(|tilt| {
                 monitor.check()?;
-                let found = vacuum::find(series.image(tilt), params.dilation_px);
+                let found = looked_at(series, tilt, params);
                 let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
                 monitor.progress(done, tilts);
                 Ok(found)
@@ -376,6 +407,7 @@ impl Work {
             misalignment: None,
             notes: Vec::new(),
         };
+        work.notes.extend(mask_note(&params.mask_edits, tilts));
         work.remove_background(series, params, monitor)?;
         work.judge_alignment(series, params, monitor)?;
         Ok(work)
@@ -528,6 +560,24 @@ fn largest(shifts_px: &[[f64; 2]]) -> f64 {
         .fold(0.0, |a: f64, b| a.max(b.abs()))
 }
 
+/// What was done to the masks by hand.
+fn mask_note(edits: &[MaskEdit], tilts: usize) -> Option<String> {
+    let touched: std::collections::BTreeSet<usize> = edits.iter().map(|edit| edit.tilt).collect();
+    let there = touched.range(..tilts).count();
+    let gone = touched.len() - there;
+    if touched.is_empty() {
+        return None;
+    }
+    let mut text = format!(
+        "Background: the masks of {there} of {tilts} images were edited by hand ({} changes)",
+        edits.len()
+    );
+    if gone > 0 {
+        text += &format!("; {gone} other images are not there");
+    }
+    Some(text)
+}
+
 /// Mean and standard deviation of an image outside its specimen.
 fn level_outside(image: ndarray::ArrayView2<'_, f32>, specimen: &Array2<bool>) -> [f64; 2] {
     let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
@@ -612,6 +662,17 @@ fn check(series: &TiltSeries, params: &PrepareParams) -> Result<(), PrepareError
             subject: format!("{}, image {tilt}, pixel ({x}, {y})", series.name),
             expected: "a finite number".to_owned(),
             found: value.to_string(),
+        });
+    }
+    if let Some(edit) = params
+        .mask_edits
+        .iter()
+        .find(|edit| !edit.change.is_valid())
+    {
+        return Err(PrepareError::BadParameter {
+            name: "mask_edits",
+            expected: "finite places and radii above 0 px".to_owned(),
+            found: format!("{:?}", edit.change),
         });
     }
     if params.dilation_px > nx.max(ny) {

@@ -118,6 +118,8 @@ pub struct Vacuum {
     pub structure_sd: f64,
     /// What `structure_sd` would be from noise alone, counts.
     pub expected_sd: f64,
+    /// Standard deviation of the blur it was found at, pixels.
+    pub blur_px: f64,
 }
 
 impl Vacuum {
@@ -129,6 +131,29 @@ impl Vacuum {
         let tolerated = 2.5 * self.expected_sd.max(FLAT_SHARE * self.contrast);
         self.fraction >= 0.05 && self.structure_sd <= tolerated && self.contrast > 0.0
     }
+}
+
+impl Vacuum {
+    /// The same measured for another split of the image, such as one made by hand.
+    #[must_use]
+    pub fn with_specimen(&self, image: ArrayView2<'_, f32>, specimen: Array2<bool>) -> Self {
+        let vacuum = specimen.mapv(|s| !s);
+        let blurred = gaussian_blur(image, self.blur_px);
+        let rough = high_pass(image);
+        measure(
+            image,
+            blurred.view(),
+            &rough,
+            specimen,
+            &vacuum,
+            self.blur_px,
+        )
+    }
+}
+
+/// Standard deviation of white noise of standard deviation `noise` after a Gaussian blur.
+fn blurred_noise(noise: f64, blur_px: f64) -> f64 {
+    noise / (2.0 * std::f64::consts::PI.sqrt() * blur_px)
 }
 
 /// Splits an image into specimen and vacuum.
@@ -148,8 +173,6 @@ fn find_at(image: ArrayView2<'_, f32>, blur_px: f64, dilation_px: usize) -> Vacu
     let size = [image.dim().0, image.dim().1];
     let blurred = gaussian_blur(image, blur_px);
     let rough = high_pass(image);
-    // White noise of sd s has the sd s/(2 √π b) after a Gaussian blur of standard deviation b.
-    let blurred_noise = |noise: f64| noise / (2.0 * std::f64::consts::PI.sqrt() * blur_px);
     let threshold = otsu(blurred.view());
     let mut dark = blurred.mapv(|v| f64::from(v) < threshold);
     let (low, high) = class_means(blurred.view(), &dark);
@@ -171,7 +194,7 @@ fn find_at(image: ArrayView2<'_, f32>, blur_px: f64, dilation_px: usize) -> Vacu
         if let Some(next) = Surface::fit_every(2, blurred.view(), &dark, order) {
             surface = next;
         }
-        let sd = blurred_noise(noise_sd(&rough, &dark)).max(FLAT_SHARE * span);
+        let sd = blurred_noise(noise_sd(&rough, &dark), blur_px).max(FLAT_SHARE * span);
         let cut = if round < rounds / 2 { 1.5 } else { 3.0 } * sd;
         let next = Array2::from_shape_fn((size[0], size[1]), |(i, j)| {
             f64::from(blurred[[i, j]]) - surface.at([i, j], size) < cut
@@ -185,14 +208,7 @@ fn find_at(image: ArrayView2<'_, f32>, blur_px: f64, dilation_px: usize) -> Vacu
     let dilation_px = dilation_px + (blur_px - BLURS_PX[0]).round() as usize;
     let specimen = dilated(&tidied(&dark.mapv(|d| !d)), dilation_px);
     let vacuum = specimen.mapv(|s| !s);
-    measure(
-        image,
-        blurred.view(),
-        &rough,
-        specimen,
-        &vacuum,
-        blurred_noise,
-    )
+    measure(image, blurred.view(), &rough, specimen, &vacuum, blur_px)
 }
 
 fn measure(
@@ -201,7 +217,7 @@ fn measure(
     rough: &Array2<f32>,
     specimen: Array2<bool>,
     vacuum: &Array2<bool>,
-    blurred_noise: impl Fn(f64) -> f64,
+    blur_px: f64,
 ) -> Vacuum {
     let size = [image.dim().0, image.dim().1];
     let count = vacuum.iter().filter(|&&v| v).count();
@@ -226,6 +242,7 @@ fn measure(
             noise_sd: 0.0,
             structure_sd: f64::INFINITY,
             expected_sd: 0.0,
+            blur_px,
         };
     };
     let (mut level, mut squares, mut above) = (0.0, 0.0, 0.0);
@@ -246,7 +263,8 @@ fn measure(
         contrast: above / (image.len() - count).max(1) as f64,
         noise_sd: noise,
         structure_sd: (squares / count as f64).sqrt(),
-        expected_sd: blurred_noise(noise),
+        expected_sd: blurred_noise(noise, blur_px),
+        blur_px,
         specimen,
     }
 }

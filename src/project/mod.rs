@@ -17,4 +17,4 @@ pub use change::{AtomSnapshot, Change, Mark};
 pub use edits::{EditKind, Edits, Entry, Evidence};
 pub use handwork::EditCounts;
 pub use pipeline::{Stage, StageStatus};
-pub use workspace::{Parameters, Project, Record, Sources, Workspace};
+pub use workspace::{Parameters, Project, Record, Sources, UsedCalibration, Workspace};

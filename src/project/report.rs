@@ -19,6 +19,7 @@ pub fn json(workspace: &Workspace) -> Value {
         "project": project.name,
         "sources": project.sources,
         "pixel_size_A": project.pixel_size,
+        "calibration": project.calibration,
         "nominal_pixel_size_A": workspace.series.as_ref().and_then(|s| s.nominal_pixel_size),
         "series": workspace.series.as_ref().map(|series| json!({
             "images": series.len(),
@@ -153,6 +154,19 @@ pub fn markdown(workspace: &Workspace) -> String {
         .and_then(|series| series.nominal_pixel_size)
     {
         row("Nominal pixel size (Å)", format!("{nominal:.4}"));
+    }
+    if let Some(used) = &workspace.project.calibration {
+        let (crystal, zone) = (&used.params.crystal, &used.params.zone);
+        row(
+            &format!("Calibrated on {crystal} [{zone}] (Å)"),
+            format!(
+                "{:.5} ± {:.5} ({} images, {} scan rotations)",
+                used.pixel_size,
+                used.standard_error,
+                used.found.images.len(),
+                used.found.rotations
+            ),
+        );
     }
     if let Some(drift) = workspace
         .record(Stage::Prepare)

@@ -6,6 +6,7 @@ use super::pipeline::Stage;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
 pub use crate::preprocess::PrepareParams;
+use crate::preprocess::{CalibrateParams, Calibration};
 use crate::reconstruct::{GeometryParams, ReconstructParams, Reconstructed};
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
@@ -32,6 +33,8 @@ pub struct Sources {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parameters {
+    /// The pixel size from images of a crystal.
+    pub calibrate: CalibrateParams,
     /// Background and alignment.
     pub prepare: PrepareParams,
     /// Refinement of shifts and angles.
@@ -51,6 +54,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
+            calibrate: CalibrateParams::default(),
             prepare: PrepareParams::default(),
             geometry: GeometryParams::default(),
             reconstruct: ReconstructParams::default(),
@@ -60,6 +64,24 @@ impl Default for Parameters {
             analyze: AnalyzeParams::default(),
         }
     }
+}
+
+/// A measured pixel size that the series uses, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsedCalibration {
+    /// Pixel size of the series, Å.
+    #[serde(rename = "pixel_size_A")]
+    pub pixel_size: f64,
+    /// Its standard error, Å.
+    #[serde(rename = "standard_error_A")]
+    pub standard_error: f64,
+    /// What the series had before, Å; `None` where nobody had said it.
+    #[serde(rename = "nominal_A")]
+    pub nominal: Option<f64>,
+    /// The crystal and how it was measured.
+    pub params: CalibrateParams,
+    /// What every image said.
+    pub found: Calibration,
 }
 
 /// What one run of a stage did.
@@ -121,6 +143,8 @@ pub struct Project {
     pub sources: Sources,
     /// Pixel size, Å.
     pub pixel_size: Option<f64>,
+    /// Where a measured pixel size comes from.
+    pub calibration: Option<UsedCalibration>,
     /// Tilts left out, by index.
     pub excluded_tilts: Vec<usize>,
     /// Every stage's parameters.
@@ -138,6 +162,7 @@ impl Default for Project {
             name: "untitled".to_owned(),
             sources: Sources::default(),
             pixel_size: None,
+            calibration: None,
             excluded_tilts: Vec::new(),
             parameters: Parameters::default(),
             records: BTreeMap::new(),
@@ -187,6 +212,62 @@ impl Workspace {
     #[must_use]
     pub fn best_series(&self) -> Option<&Arc<TiltSeries>> {
         self.prepared.as_ref().or(self.series.as_ref())
+    }
+
+    /// Changes what is known of the series, beside its pixels, before and after preparation alike; what was made of it is
+    /// outdated because of `reason`.
+    pub fn change_series(&mut self, reason: &str, mut change: impl FnMut(&mut TiltSeries)) {
+        // Published data is never changed: a series that a job or a view still holds is copied first.
+        for series in [&mut self.series, &mut self.prepared] {
+            if let Some(series) = series {
+                change(Arc::make_mut(series));
+            }
+        }
+        self.mark_stale(Stage::Reconstruct, reason);
+    }
+
+    /// Gives the series another pixel size, Å, and keeps the first one it had as its nominal one. A calibration it may
+    /// have had no longer tells where the size comes from.
+    pub fn set_pixel_size(&mut self, pixel_size: f64) {
+        self.project.pixel_size = Some(pixel_size);
+        self.project.calibration = None;
+        self.change_series("the pixel size changed", |series| {
+            let before = series.nominal_pixel_size.or(series.pixel_size);
+            series.nominal_pixel_size = before.filter(|before| *before != pixel_size);
+            series.pixel_size = Some(pixel_size);
+        });
+    }
+
+    /// The pixel size (Å) and its standard error that a calibration gives this series: its scale times the nominal size.
+    #[must_use]
+    pub fn calibrated_by(&self, found: &Calibration) -> Option<(f64, f64)> {
+        let known = self.series.as_ref()?;
+        let nominal = known.nominal_pixel_size.or(known.pixel_size);
+        let nominal = nominal.or(found.nominal)?;
+        Some((nominal * found.scale, nominal * found.scale_error))
+    }
+
+    /// Gives the series the pixel size a calibration found. `false` when it has none for this series.
+    pub fn use_calibration(&mut self, found: &Calibration) -> bool {
+        let Some((pixel_size, standard_error)) = self.calibrated_by(found) else {
+            return false;
+        };
+        let known = self.series.as_ref();
+        let nominal = known.and_then(|series| series.nominal_pixel_size.or(series.pixel_size));
+        self.set_pixel_size(pixel_size);
+        let mut found = found.clone();
+        // The table stays; the single spots would be most of the project file.
+        for image in &mut found.images {
+            (image.fits, image.others) = (Vec::new(), Vec::new());
+        }
+        self.project.calibration = Some(UsedCalibration {
+            pixel_size,
+            standard_error,
+            nominal,
+            params: self.project.parameters.calibrate.clone(),
+            found,
+        });
+        true
     }
 
     /// What the last run of a stage did.

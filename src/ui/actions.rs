@@ -1,6 +1,7 @@
 //! Everything the user can ask for, as data. Panels and views push actions; the app runs them after the frame.
 //! An action carries its text, tooltip and shortcut: menu, palette and keys all read them here.
 
+use super::calibration::CalibrationWish;
 use super::dialogs::SheetKind;
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
@@ -75,6 +76,8 @@ pub enum Action {
     SetAnalyze(AnalyzeParams),
     /// Change the pixel size, Å.
     SetPixelSize(f64),
+    /// Measure the pixel size on images of a crystal.
+    Calibration(CalibrationWish),
     /// Change one tilt's angles.
     SetAngles(usize, EulerAngles),
     /// Change every tilt's angles (a pasted table); as many as images.

@@ -1,6 +1,7 @@
 //! The window itself: folds the worker's events in, draws panels and views, runs the actions of the frame.
 
 use super::actions::{Action, Actions};
+use super::calibration::CalibrationWindow;
 use super::dialogs::Dialogs;
 use super::doubts;
 use super::embed::Views;
@@ -60,6 +61,7 @@ pub struct App {
     panels: Panels,
     palette: Palette,
     questions: Questions,
+    calibration: CalibrationWindow,
     actions: Actions,
     doubts: Latest<doubts::Request, Vec<Doubtful>>,
     doubts_of: u64,
@@ -113,6 +115,7 @@ impl App {
             panels: Panels::default(),
             palette: Palette::default(),
             questions: Questions::default(),
+            calibration: CalibrationWindow::default(),
             actions: Actions::default(),
             doubts: Latest::new("doubtful-places", waker(), |request| {
                 doubts::doubtful(&request)
@@ -461,8 +464,10 @@ impl App {
             actions,
             palette,
             questions,
+            calibration,
             ..
         } = self;
+        calibration.ui(ctx, state, actions);
         palette.ui(ctx, state, actions);
         keys::help_ui(ctx, state, actions);
         questions.ui(ctx, state, actions);

@@ -18,6 +18,8 @@ pub enum Ask {
     CompareWith,
     /// A crystal to compare with.
     Crystal,
+    /// Images of a crystal to measure the pixel size on.
+    CrystalImages,
     /// Where the project goes.
     SaveProject,
     /// Where a result goes.
@@ -62,6 +64,7 @@ impl Ask {
             Self::OpenFolder => "Open a folder",
             Self::CompareWith => "Compare with another model",
             Self::Crystal => "Compare with a crystal",
+            Self::CrystalImages => "Images of a known crystal",
             Self::SaveProject => "Save the project as",
             Self::Export(ExportKind::Volume) => "Export the volume",
             Self::Export(ExportKind::Series) => "Export the tilt series",
@@ -84,6 +87,9 @@ impl Ask {
             Self::OpenFolder => "A folder with projections and angles",
             Self::CompareWith => "A model in Å (.xyz, .extxyz, .csv, text)",
             Self::Crystal => "A crystal structure (.cif)",
+            Self::CrystalImages => {
+                "Images or stacks of images (.dm3 .dm4 .emd .ser .tif .mrc .npy .mat); several paths are separated by ;"
+            }
             Self::SaveProject => {
                 "A project is one .aetlas file; its arrays go into a folder beside it"
             }
@@ -111,7 +117,11 @@ impl Ask {
         // Characters that some system does not take in a file name.
         let name = name.replace([':', '/', '\\', '*', '?', '"', '<', '>', '|'], "");
         match self {
-            Self::Open | Self::OpenFolder | Self::CompareWith | Self::Crystal => String::new(),
+            Self::Open
+            | Self::OpenFolder
+            | Self::CompareWith
+            | Self::Crystal
+            | Self::CrystalImages => String::new(),
             Self::SaveProject => format!("{name}.aetlas"),
             Self::Export(ExportKind::Volume) => format!("{name}_volume.mrc"),
             Self::Export(ExportKind::Series) => format!("{name}_series.mrc"),
@@ -130,7 +140,7 @@ impl Ask {
     fn reads(&self) -> bool {
         matches!(
             self,
-            Self::Open | Self::OpenFolder | Self::CompareWith | Self::Crystal
+            Self::Open | Self::OpenFolder | Self::CompareWith | Self::Crystal | Self::CrystalImages
         )
     }
 }
@@ -283,9 +293,9 @@ impl Dialogs {
             ui.horizontal(|ui| {
                 let empty = prompt.text.trim().is_empty();
                 let text = match &prompt.ask {
-                    Ask::Open | Ask::OpenFolder | Ask::CompareWith | Ask::Crystal => "Open",
                     Ask::SaveProject => "Save",
                     Ask::Export(_) => "Export",
+                    _ => "Open",
                 };
                 let go = ui.add_enabled(!empty, egui::Button::new(text));
                 answered = go.clicked() || (entered && !empty);
@@ -349,7 +359,7 @@ fn ask_natively(ask: &Ask, start: PathBuf) -> Option<Vec<PathBuf>> {
         dialog = dialog.set_file_name(name.to_string_lossy());
     }
     match ask {
-        Ask::Open | Ask::CompareWith | Ask::Crystal => dialog.pick_files(),
+        Ask::Open | Ask::CompareWith | Ask::Crystal | Ask::CrystalImages => dialog.pick_files(),
         Ask::OpenFolder => dialog.pick_folder().map(|path| vec![path]),
         _ => dialog.save_file().map(|path| vec![path]),
     }

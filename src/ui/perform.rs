@@ -10,12 +10,14 @@ use super::editing::{self, Edited};
 use super::queue::{self, Proposal};
 use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
-use crate::model::TiltSeries;
 use crate::project::Stage;
 use eframe::egui;
 use std::path::PathBuf;
 use std::sync::Arc;
 use steps::{clamped, plane_from_selection, step_in_plane, step_layer, step_slice};
+
+/// Why what was made of a series is outdated when its angles change.
+const ANGLES_CHANGED: &str = "the angles changed";
 
 /// What an area does with an action that is not its own.
 type Rest = Option<Action>;
@@ -123,6 +125,7 @@ impl App {
             Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
             Action::ExportTable(id) => self.ask_export(ExportKind::Table(id)),
             Action::ExportSheet(kind) => self.ask_export(ExportKind::Sheet(kind)),
+            Action::Calibration(wish) => self.calibrate(ctx, wish),
             Action::CompareWith => self.dialogs.open(ctx, Ask::CompareWith),
             Action::ChooseCrystal => self.dialogs.open(ctx, Ask::Crystal),
             Action::ForgetOther(at) => {
@@ -184,6 +187,7 @@ impl App {
                     self.submit(Job::LoadCrystal { path });
                 }
             }
+            Ask::CrystalImages => self.calibrate_on(paths),
             Ask::SaveProject => {
                 let path = match first.extension() {
                     Some(_) => first,
@@ -307,6 +311,7 @@ impl App {
                         species: None,
                         spacing: None,
                         skip: Vec::new(),
+                        hand: Box::new(self.state.workspace.project.parameters.prepare.clone()),
                         truth: self.state.workspace.truth.clone(),
                     };
                     self.submit(job);
@@ -358,19 +363,19 @@ impl App {
                 }
                 return None;
             }
-            Action::SetPixelSize(pixel_size) => {
-                state.workspace.project.pixel_size = Some(pixel_size);
-                change_series(state, |series| series.pixel_size = Some(pixel_size));
+            Action::SetPixelSize(pixel_size) => state.workspace.set_pixel_size(pixel_size),
+            Action::SetAngles(tilt, angles) => {
+                state.workspace.change_series(ANGLES_CHANGED, |series| {
+                    if let Some(place) = series.angles.get_mut(tilt) {
+                        *place = angles;
+                    }
+                });
             }
-            Action::SetAngles(tilt, angles) => change_series(state, |series| {
-                if let Some(place) = series.angles.get_mut(tilt) {
-                    *place = angles;
-                }
-            }),
             Action::SetAllAngles(angles) => {
                 let tilts = state.workspace.series.as_ref().map_or(0, |s| s.len());
                 if angles.len() == tilts {
-                    change_series(state, |series| series.angles = angles);
+                    (state.workspace)
+                        .change_series(ANGLES_CHANGED, |series| series.angles.clone_from(&angles));
                 } else {
                     state.toast(
                         Severity::Error,
@@ -382,13 +387,16 @@ impl App {
                     return None;
                 }
             }
-            Action::MirrorAngles => change_series(state, |series| {
-                for angles in &mut series.angles {
-                    angles.theta = -angles.theta;
-                }
-            }),
+            Action::MirrorAngles => {
+                state.workspace.change_series(ANGLES_CHANGED, |series| {
+                    for angles in &mut series.angles {
+                        (angles.theta, angles.psi) = (-angles.theta, -angles.psi);
+                    }
+                });
+            }
             Action::IncludeTilt(tilt, included) => {
-                change_series(state, |series| {
+                let reason = "other tilts take part";
+                state.workspace.change_series(reason, |series| {
                     if let Some(place) = series.included.get_mut(tilt) {
                         *place = included;
                     }
@@ -624,14 +632,6 @@ fn propose(state: &mut AppState, place: [f64; 3]) {
         }
         Err(why) => state.toast(Severity::Warning, why),
     }
-}
-
-fn change_series(state: &mut AppState, change: impl FnOnce(&mut TiltSeries)) {
-    let Some(series) = state.workspace.series.as_mut() else {
-        return;
-    };
-    // Published data is never changed: a series that a job or a view still holds is copied first.
-    change(Arc::make_mut(series));
 }
 
 fn change_view(state: &mut AppState, change: ViewChange) {

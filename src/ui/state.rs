@@ -2,6 +2,7 @@
 //! and ask through [`super::actions::Action`].
 
 use super::actions::Action;
+use super::calibration::Calibrating;
 pub use super::colors::{ColorBy, ColorMap};
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
@@ -406,6 +407,8 @@ pub struct AppState {
     pub nudges: Nudges,
     /// A tilt denoised for a look, and of which series it is one.
     pub preview: Option<Preview>,
+    /// The pixel size being measured on images of a crystal.
+    pub calibrating: Calibrating,
     /// The log.
     pub log: Vec<LogLine>,
     /// Something an *Open* needs answered.
@@ -599,6 +602,9 @@ impl AppState {
                     self.nudges = Nudges::default();
                 }
                 let failed = self.job.take();
+                if failed.as_ref().is_some_and(|job| job.title == "Calibrate") {
+                    self.calibrating.fault = Some(message.clone());
+                }
                 if failed.is_some_and(|job| job.title == "Analyze") {
                     self.analysis_fault = Some(message.clone());
                 }
@@ -636,6 +642,7 @@ impl AppState {
                 self.view.tilt = tilt;
                 self.view.tilt_picture = TiltPicture::Preview;
             }
+            JobOutput::Calibrated { images, found } => self.calibrating.take(images, found),
             JobOutput::OtherAnalyzed { name, outcome } => {
                 let mut name = name;
                 while self.others.iter().any(|(known, _)| *known == name) {

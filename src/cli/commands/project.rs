@@ -36,6 +36,7 @@ pub fn auto(runner: &Runner, args: Auto) -> anyhow::Result<End> {
         species: args.species,
         spacing: args.spacing,
         skip: args.skip,
+        hand: Box::default(),
         truth: None,
     })?;
     finish_road(runner, ran, workspace, &args.output)

@@ -59,7 +59,7 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
 
 pub fn calibrate(runner: &Runner, args: &Calibrate) -> anyhow::Result<End> {
     let monitor = runner.monitor();
-    let found = calibrate::calibrate(&args.images, args.pixel_size, &args.params, &monitor)?;
+    let (_, found) = calibrate::calibrate(&args.images, args.pixel_size, &args.params, &monitor)?;
     runner.bar.clear();
     let mut lines: Vec<String> = found
         .images

@@ -21,6 +21,8 @@ pub struct Crystal {
 /// A reflection along the beam's plane.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reflection {
+    /// Miller indices.
+    pub hkl: [i32; 3],
     /// In-plane wave vector, cycles/Å.
     pub wave: [f64; 2],
 }
@@ -120,7 +122,10 @@ impl Crystal {
                     let along = |axis: [f64; 3]| (0..3).map(|i| g[i] * axis[i]).sum::<f64>();
                     let wave = [along(first), along(second)];
                     if wave[0].hypot(wave[1]) <= most {
-                        found.push(Reflection { wave });
+                        found.push(Reflection {
+                            hkl: [h, k, l],
+                            wave,
+                        });
                     }
                 }
             }

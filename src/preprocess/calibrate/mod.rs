@@ -77,8 +77,26 @@ pub struct CrystalImage {
     pub scan_rotation_deg: Option<f64>,
 }
 
+/// A reflection of the crystal in the spectrum of an image, as a Gaussian fit found it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpotFit {
+    /// Its Miller indices; of ±g the one that lies in the searched half plane may be the other.
+    pub hkl: [i32; 3],
+    /// Distance of its lattice planes, Å.
+    #[serde(rename = "spacing_A")]
+    pub spacing: f64,
+    /// Middle of the Gaussian, cycles per pixel along rows (down) and columns (right).
+    pub wave: [f64; 2],
+    /// Standard deviations of the Gaussian along both, cycles per pixel.
+    pub width: [f64; 2],
+    /// Amplitude over the mean amplitude of the noise.
+    pub amplitude: f64,
+    /// Distance from where the fitted lattice puts it, cycles per pixel.
+    pub off: f64,
+}
+
 /// What one image says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageCalibration {
     /// Name of the image.
     pub name: String,
@@ -101,10 +119,24 @@ pub struct ImageCalibration {
     pub crystal_rotation_deg: f64,
     /// Scan rotation the file states, degrees.
     pub scan_rotation_deg: Option<f64>,
+    /// The reflections that the size rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fits: Vec<SpotFit>,
+    /// Spots that are none of the crystal's, cycles per pixel along rows and columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<[f64; 2]>,
+}
+
+impl ImageCalibration {
+    /// Calibrated over nominal pixel size.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.pixel_size / self.nominal
+    }
 }
 
 /// The calibrated pixel size.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Calibrated over nominal size, mean over the images.
     pub scale: f64,
@@ -301,7 +333,29 @@ fn measure(
             "fewer".to_owned(),
         ));
     };
-    Ok(told(image, &fit, params.vertical_lines))
+    let mut told = told(image, &fit, params.vertical_lines);
+    let used = |spot: &Spot| {
+        let is_it = |fit: &SpotFit| {
+            [1.0, -1.0]
+                .iter()
+                .any(|s| fit.wave.map(|q| s * q) == spot.wave)
+        };
+        fit.spots.iter().any(is_it)
+    };
+    told.others = spots.iter().filter(|s| !used(s)).map(|s| s.wave).collect();
+    Ok(told)
+}
+
+/// Power of an image's spectrum about a place (cycles per pixel along rows and columns), `(right, up)`: `samples` on
+/// each side over `reach` to either side. The image is faded out as for the fits.
+#[must_use]
+pub fn power_about(
+    image: ndarray::ArrayView2<'_, f32>,
+    wave: [f64; 2],
+    reach: [f64; 2],
+    samples: usize,
+) -> Array2<f32> {
+    spots::power_about(image, wave, reach, samples)
 }
 
 /// The fitted map and how well it is known.
@@ -310,7 +364,7 @@ struct Fit {
     /// Covariance of a row of the map over its residual variance.
     covariance: Map,
     residual: f64,
-    spots: usize,
+    spots: Vec<SpotFit>,
 }
 
 /// What the map says in the image's own terms.
@@ -342,11 +396,13 @@ fn told(image: &CrystalImage, fit: &Fit, vertical: bool) -> ImageCalibration {
         pixel_size,
         standard_error: fit.residual * variance.sqrt(),
         nominal: image.nominal,
-        spots: fit.spots,
+        spots: fit.spots.len(),
         residual: fit.residual,
         drift_px_per_frame: drift,
         crystal_rotation_deg: (-row[1]).atan2(row[0]).to_degrees(),
         scan_rotation_deg: image.scan_rotation_deg,
+        fits: fit.spots.clone(),
+        others: Vec::new(),
     }
 }
 
@@ -442,6 +498,7 @@ fn refine(spots: &[Spot], reflections: &[Reflection], start: Map, width: [f64; 2
     let mut limit = f64::INFINITY;
     let mut fit = None;
     for _ in 0..6 {
+        let mut members: Vec<(&Reflection, &Spot)> = Vec::new();
         let pairs: Vec<([f64; 2], [f64; 2])> = reflections
             .iter()
             .filter_map(|reflection| {
@@ -449,7 +506,10 @@ fn refine(spots: &[Spot], reflections: &[Reflection], start: Map, width: [f64; 2
                 let (spot, sign) = in_band(wave).then(|| spot_at(spots, wave, width))??;
                 let seen = spot.wave.map(|q| sign * q);
                 let off = length([seen[0] - wave[0], seen[1] - wave[1]]);
-                (off <= limit).then_some((reflection.wave, seen))
+                (off <= limit).then(|| {
+                    members.push((reflection, spot));
+                    (reflection.wave, seen)
+                })
             })
             .collect();
         if pairs.len() < FEWEST_SPOTS {
@@ -482,7 +542,19 @@ fn refine(spots: &[Spot], reflections: &[Reflection], start: Map, width: [f64; 2
             map,
             covariance: [[inverse[0], inverse[1]], [inverse[2], inverse[3]]],
             residual,
-            spots: pairs.len(),
+            spots: (members.iter().zip(&pairs))
+                .map(|((reflection, spot), (g, seen))| {
+                    let wave = apply(&map, *g);
+                    SpotFit {
+                        hkl: reflection.hkl,
+                        spacing: 1.0 / length(*g),
+                        wave: *seen,
+                        width: spot.width,
+                        amplitude: spot.amplitude,
+                        off: length([seen[0] - wave[0], seen[1] - wave[1]]),
+                    }
+                })
+                .collect(),
         });
     }
     fit

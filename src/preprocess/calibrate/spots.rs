@@ -3,7 +3,7 @@
 use super::super::PrepareError;
 use crate::monitor::Monitor;
 use crate::numeric::fit::least_squares;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use rustfft::{FftPlanner, num_complex::Complex64};
 use std::f64::consts::TAU;
@@ -27,6 +27,8 @@ pub(super) struct Spot {
     pub wave: [f64; 2],
     /// Amplitude of its wave, in units of the image's mean amplitude of the noise.
     pub amplitude: f64,
+    /// Standard deviations of the Gaussian fitted to its amplitude, cycles per pixel.
+    pub width: [f64; 2],
 }
 
 /// Standard deviation of a spot's amplitude in the spectrum, cycles per pixel on each axis.
@@ -203,22 +205,32 @@ pub(super) fn find(
         .par_iter()
         .map(|(_, wave)| {
             monitor.check()?;
-            Ok(fit(&faded, *wave).map(|(wave, power)| Spot {
-                wave,
-                amplitude: (power / noise.max(f64::MIN_POSITIVE)).sqrt(),
+            Ok(fit(&faded, *wave).map(|found| Spot {
+                wave: found.middle,
+                amplitude: (found.power / noise.max(f64::MIN_POSITIVE)).sqrt(),
+                width: found.width,
             }))
         })
         .collect::<Result<Vec<Option<Spot>>, crate::monitor::Stopped>>()?;
     Ok(spots.into_iter().flatten().collect())
 }
 
+/// A Gaussian in the spectrum.
+struct Gaussian {
+    middle: [f64; 2],
+    power: f64,
+    /// Standard deviations of its amplitude, cycles per pixel.
+    width: [f64; 2],
+}
+
 /// Fits a Gaussian to the power around a place: its logarithm is a paraboloid, and the errors of the logarithm go with
-/// the inverse of the power. Middle and power of the spot; `None` where there is no peak.
-fn fit(faded: &Faded, start: [f64; 2]) -> Option<([f64; 2], f64)> {
+/// the inverse of the power. `None` where there is no peak.
+fn fit(faded: &Faded, start: [f64; 2]) -> Option<Gaussian> {
     let width = width(faded.size);
     let step = width.map(|w| SAMPLE_STEP * w);
     let mut middle = start;
     let mut height = 0.0;
+    let mut fitted = width;
     for _ in 0..4 {
         let places = |axis: usize| -> Vec<f64> {
             (-SAMPLES..=SAMPLES)
@@ -243,6 +255,9 @@ fn fit(faded: &Faded, start: [f64; 2]) -> Option<([f64; 2], f64)> {
         if c[3] >= 0.0 || determinant <= 0.0 {
             return None;
         }
+        // Power is amplitude squared: ln P = −a²/s² for an amplitude of standard deviation s steps.
+        fitted = [c[3], c[5]].map(|bend: f64| (-1.0 / bend).sqrt());
+        fitted = [fitted[0] * step[0], fitted[1] * step[1]];
         let away = [
             (c[4] * c[2] - 2.0 * c[5] * c[1]) / determinant,
             (c[4] * c[1] - 2.0 * c[3] * c[2]) / determinant,
@@ -258,5 +273,30 @@ fn fit(faded: &Faded, start: [f64; 2]) -> Option<([f64; 2], f64)> {
         }
     }
     let far = (0..2).any(|axis| (middle[axis] - start[axis]).abs() > 2.0 * width[axis]);
-    (!far).then_some((middle, height))
+    (!far).then_some(Gaussian {
+        middle,
+        power: height,
+        width: fitted,
+    })
+}
+
+/// Power about a place, `(right, up)`.
+pub(super) fn power_about(
+    image: ArrayView2<'_, f32>,
+    wave: [f64; 2],
+    reach: [f64; 2],
+    samples: usize,
+) -> Array2<f32> {
+    let faded = Faded::of(image);
+    let places = |axis: usize| -> Vec<f64> {
+        let step = 2.0 * reach[axis] / (samples.max(2) - 1) as f64;
+        (0..samples)
+            .map(|k| wave[axis] - reach[axis] + k as f64 * step)
+            .collect()
+    };
+    let power = faded.power_at(&places(0), &places(1));
+    // Rows run down, the picture's second axis up.
+    Array2::from_shape_fn((samples, samples), |(right, up)| {
+        power[(samples - 1 - up) * samples + right] as f32
+    })
 }

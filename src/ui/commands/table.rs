@@ -9,6 +9,7 @@ use super::{
 use crate::monitor::Stopped;
 use crate::project::{Mark, Stage};
 use crate::ui::actions::{Action, ViewChange};
+use crate::ui::calibration::CalibrationWish;
 use crate::ui::queue::Proposal;
 use crate::ui::state::{TiltPicture, Tool, ViewKind};
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
@@ -675,6 +676,15 @@ pub static COMMANDS: &[Command] = &[
         [],
         can_refine,
         |_| Action::Refine
+    ),
+    command!(
+        Run,
+        "calibrate",
+        "Calibrate pixel size…",
+        "Measure the pixel size on images of a known crystal",
+        [],
+        always,
+        |_| Action::Calibration(CalibrationWish::Show(true))
     ),
     command!(
         Run,

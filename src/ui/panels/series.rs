@@ -44,6 +44,7 @@ impl SeriesPanel {
         };
         summary(ui, series);
         self.pixel_size_ui(ui, series, actions);
+        calibration_ui(ui, state, series, actions);
         section(ui, "Picture");
         picture_ui(ui, state, series, actions);
         self.contrast_ui(ui, state, series, actions);
@@ -250,6 +251,35 @@ impl SeriesPanel {
             self.pasting = None;
         }
     }
+}
+
+/// Where the pixel size comes from, and the way to measure it.
+fn calibration_ui(ui: &mut Ui, state: &AppState, series: &TiltSeries, actions: &mut Actions) {
+    if let Some(used) = &state.workspace.project.calibration {
+        let (crystal, zone) = (&used.params.crystal, &used.params.zone);
+        let error = used.standard_error;
+        fact(
+            ui,
+            "Calibrated",
+            format!("± {error:.5} Å on {crystal} [{zone}]"),
+        );
+    }
+    if let Some(nominal) = series.nominal_pixel_size {
+        ui.horizontal(|ui| {
+            name_cell(ui, "Nominal");
+            ui.label(format!("{nominal:.5} Å"));
+            let back = ui
+                .button("Use")
+                .on_hover_text("Give the series its nominal pixel size back");
+            back.widget_info(|| {
+                egui::WidgetInfo::labeled(egui::Role::Button, true, "Use nominal pixel size")
+            });
+            if back.clicked() {
+                actions.push(Action::SetPixelSize(nominal));
+            }
+        });
+    }
+    command_button(ui, state, actions, "calibrate");
 }
 
 fn summary(ui: &mut Ui, series: &TiltSeries) {
