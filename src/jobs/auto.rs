@@ -6,7 +6,6 @@ use super::worker::{JobContext, JobEnd};
 use super::{JobError, JobOutput};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::preprocess::PrepareParams;
 use crate::preprocess::{Assessment, PrepareParams, Step};
 use crate::reconstruct::{GeometryParams, ReconstructParams, judge_geometry};
 use crate::simulate::{CompareParams, DemoParams};

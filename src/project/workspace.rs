@@ -226,6 +226,13 @@ impl Workspace {
         self.mark_stale(Stage::Reconstruct, reason);
     }
 
+    /// Puts the series as read in the prepared one's place again.
+    pub fn drop_preparation(&mut self) {
+        self.prepared = None;
+        self.project.records.remove(&Stage::Prepare);
+        self.mark_stale(Stage::Reconstruct, "the preparation was taken back");
+    }
+
     /// Gives the series another pixel size, Å, and keeps the first one it had as its nominal one. A calibration it may
     /// have had no longer tells where the size comes from.
     pub fn set_pixel_size(&mut self, pixel_size: f64) {

@@ -3,6 +3,7 @@
 
 use super::calibration::CalibrationWish;
 use super::dialogs::SheetKind;
+use super::masking::MaskWish;
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 use super::state::{ColorBy, ColorMap, Ghost, TiltPicture, Tool, ViewKind};
@@ -50,6 +51,10 @@ pub enum Action {
     View(ViewChange),
     /// Change parameters.
     SetPrepare(PrepareParams),
+    /// Show, edit or reset the masks of the background step.
+    Mask(MaskWish),
+    /// Take the preparation back: the series is as read again.
+    DropPreparation,
     /// Parameters of the refinement.
     SetRefine(RefineParams),
     /// Whether refinement also adds and removes atoms.
@@ -291,6 +296,11 @@ impl Actions {
     /// Asks for an action.
     pub fn push(&mut self, action: Action) {
         self.0.push(action);
+    }
+
+    /// Asks for several.
+    pub fn extend(&mut self, actions: impl IntoIterator<Item = Action>) {
+        self.0.extend(actions);
     }
 
     /// Takes what was asked for, in order.

@@ -8,6 +8,7 @@ use super::embed::Views;
 use super::examining::Examining;
 use super::figure_cache::FigureCache;
 use super::layout::Layout;
+use super::masking::Masking;
 use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
@@ -68,6 +69,7 @@ pub struct App {
     pub(super) analysis: Latest<(Arc<Analyzed>, AnalyzeParams), Result<JobOutput, JobError>>,
     pub(super) safety: Safety,
     pub(super) examining: Examining,
+    masking: Masking,
     /// Keeps every volume that is or was shown, so that the window is never the last to hold one.
     held: Vec<Arc<Volume>>,
     played: f64,
@@ -128,6 +130,7 @@ impl App {
             ),
             safety: Safety::default(),
             examining: Examining::new(waker),
+            masking: Masking::new(waker()),
             held: Vec::new(),
             played: 0.0,
             title: String::new(),
@@ -506,6 +509,7 @@ impl App {
             self.perform(ctx, action);
         }
         self.follow_nudges(ctx);
+        self.masking.follow(&mut self.state);
         if let Some(part) = self.examining.follow(&mut self.state) {
             self.actions.push(Action::TakeRefined(Box::new(part)));
         }

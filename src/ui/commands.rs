@@ -6,6 +6,7 @@ mod table;
 pub use table::COMMANDS;
 
 use super::actions::Action;
+use super::masking::MaskTool;
 use super::state::AppState;
 use crate::project::Stage;
 use crate::project::pipeline::{StageStatus, status};
@@ -217,10 +218,17 @@ fn has_job(state: &AppState) -> Enabled {
 }
 
 fn can_undo(state: &AppState) -> Enabled {
+    if state.view.mask.tool != MaskTool::Off {
+        let edits = &state.workspace.project.parameters.prepare.mask_edits;
+        return need(!edits.is_empty(), "no mask was edited");
+    }
     need(state.workspace.edits.can_undo(), "nothing to undo")
 }
 
 fn can_redo(state: &AppState) -> Enabled {
+    if state.view.mask.tool != MaskTool::Off {
+        return need(!state.masks_undone.is_empty(), "nothing to redo");
+    }
     need(state.workspace.edits.can_redo(), "nothing to redo")
 }
 

@@ -15,6 +15,7 @@ pub mod examining;
 pub mod figure_cache;
 pub mod keys;
 pub mod layout;
+pub mod masking;
 pub mod palette;
 pub mod panels;
 pub mod perform;

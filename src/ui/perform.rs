@@ -7,6 +7,7 @@ use super::actions::{Action, ViewChange};
 use super::app::App;
 use super::dialogs::{Ask, ExportKind, SheetKind};
 use super::editing::{self, Edited};
+use super::masking::{self, MaskTool, MaskWish};
 use super::queue::{self, Proposal};
 use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
@@ -342,6 +343,14 @@ impl App {
         let parameters = &mut state.workspace.project.parameters;
         match action {
             Action::SetPrepare(params) => parameters.prepare = params,
+            Action::Mask(wish) => {
+                masking::perform(state, wish);
+                return None;
+            }
+            Action::DropPreparation => {
+                state.workspace.drop_preparation();
+                state.forget_preparation();
+            }
             Action::SetReconstruct(params) => parameters.reconstruct = params,
             Action::SetTrace(params) => parameters.trace = params,
             Action::SetRefine(params) => parameters.refine = params,
@@ -517,6 +526,15 @@ impl App {
             Action::RefitSelected => editing::refit_selected(state),
             Action::MergeSelected => editing::merge_selected(state),
             Action::RelabelSelected(species) => editing::relabel_selected(state, species),
+            // While masks are edited these keys belong to them.
+            Action::Undo if state.view.mask.tool != MaskTool::Off => {
+                masking::perform(state, MaskWish::Undo);
+                return None;
+            }
+            Action::Redo if state.view.mask.tool != MaskTool::Off => {
+                masking::perform(state, MaskWish::Redo);
+                return None;
+            }
             Action::Undo => editing::undo(state),
             Action::Redo => editing::redo(state),
             other => return Some(other),
@@ -674,6 +692,9 @@ fn cancel(state: &mut AppState) {
         state.help = false;
     } else if state.view.ghost.take().is_some() {
         // Only the ghost goes.
+    } else if state.view.mask.tool != MaskTool::Off {
+        state.view.mask.tool = MaskTool::Off;
+        state.view.mask.pending = None;
     } else if state.view.tool != Tool::Select {
         state.view.tool = Tool::Select;
     } else if !state.view.selection.is_empty() {

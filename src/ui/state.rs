@@ -4,6 +4,7 @@
 use super::actions::Action;
 use super::calibration::Calibrating;
 pub use super::colors::{ColorBy, ColorMap};
+use super::masking::{MaskView, ShownMask};
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 pub use super::tilts::{Nudges, Preview};
@@ -173,6 +174,8 @@ pub struct ViewState {
     pub playing: bool,
     /// Which picture of the tilt.
     pub tilt_picture: TiltPicture,
+    /// How the mask of the background step is shown and edited.
+    pub mask: MaskView,
     /// Whether the 3D view shows the volume beside the atoms (without atoms it always does).
     pub show_volume: bool,
     /// Isosurface level (fraction of the range); `None` is maximum intensity.
@@ -237,6 +240,7 @@ impl Default for ViewState {
             tilt: 0,
             playing: false,
             tilt_picture: TiltPicture::Measured,
+            mask: MaskView::default(),
             show_volume: false,
             iso_level: None,
             clip: false,
@@ -407,6 +411,10 @@ pub struct AppState {
     pub nudges: Nudges,
     /// A tilt denoised for a look, and of which series it is one.
     pub preview: Option<Preview>,
+    /// The mask of the shown image.
+    pub shown_mask: Option<ShownMask>,
+    /// Changes of masks that were taken back, the last one last.
+    pub masks_undone: Vec<crate::preprocess::MaskEdit>,
     /// The pixel size being measured on images of a crystal.
     pub calibrating: Calibrating,
     /// The log.
@@ -686,12 +694,7 @@ impl AppState {
                             "alignment".clone_into(&mut self.view.plot);
                         }
                     }
-                    JobOutput::Exchanged(_) => {
-                        self.preparation = None;
-                        self.preview = None;
-                        self.nudges = Nudges::default();
-                        self.view.tilt_picture = TiltPicture::Measured;
-                    }
+                    JobOutput::Exchanged(_) => self.forget_preparation(),
                     JobOutput::Analyzed { .. } => {
                         self.analysis_fault = None;
                         // The plot of iterations stays empty for a model that was opened.
@@ -747,10 +750,19 @@ impl AppState {
         self.make_view_valid();
     }
 
+    /// Drops what was shown of a preparation that no longer stands.
+    pub fn forget_preparation(&mut self) {
+        self.preparation = None;
+        self.preview = None;
+        self.nudges = Nudges::default();
+        self.view.tilt_picture = TiltPicture::Measured;
+    }
+
     /// Drops what belonged to the document that is being replaced.
     fn forget_document(&mut self) {
         self.live = LiveRun::default();
         self.nudges = Nudges::default();
+        self.masks_undone.clear();
         self.preparation = None;
         self.preview = None;
         self.others.clear();

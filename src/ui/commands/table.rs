@@ -643,6 +643,15 @@ pub static COMMANDS: &[Command] = &[
     ),
     command!(
         Run,
+        "drop_preparation",
+        "Back to the images as read",
+        "Take the preparation back; its parameters and what was done by hand to the masks stay",
+        [],
+        |s| super::need(s.workspace.prepared.is_some(), "nothing is prepared yet"),
+        |_| Action::DropPreparation
+    ),
+    command!(
+        Run,
         "refine_geometry",
         "Refine geometry",
         "Refine every tilt's shift and angles against short reconstructions of the others until nothing improves",

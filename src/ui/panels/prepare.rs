@@ -2,11 +2,13 @@
 //! this series, and its pictures in the tilt view.
 
 use super::form::Form;
+use super::params;
 use super::{command_button, fact, run_row, section};
 use crate::preprocess::{Bm3dParams, FrameParams, PrepareParams, Prepared, Step};
 use crate::project::Stage;
 use crate::reconstruct::GeometryParams;
 use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::masking::{MaskTool, MaskView, MaskWish};
 use crate::ui::state::{AppState, TiltPicture};
 use eframe::egui::{self, Ui};
 use std::sync::LazyLock;
@@ -48,6 +50,9 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         if step == Step::Denoise && params.denoise {
             command_button(ui, state, actions, "preview_denoise");
         }
+        if step == Step::Background && !params.skip.contains(&step) {
+            mask_ui(ui, state, actions);
+        }
     }
     section(ui, "Run");
     REST.ui(ui, &mut params);
@@ -61,6 +66,9 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         workspace.prepared.is_some(),
         actions,
     );
+    if workspace.prepared.is_some() {
+        command_button(ui, state, actions, "drop_preparation");
+    }
     geometry_ui(ui, state, actions);
 }
 
@@ -120,6 +128,102 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
             ui.add(egui::Label::new(egui::RichText::new(note).weak()).wrap());
         }
     }
+}
+
+/// The mask over the image and the tools that edit it.
+fn mask_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let view = &state.view.mask;
+    let mut wish = |wish| actions.push(Action::Mask(wish));
+    let mut shown = view.shown;
+    let help = "Draws the edge between specimen and vacuum over the image as read";
+    if ui
+        .checkbox(&mut shown, "Show the mask")
+        .on_hover_text(help)
+        .changed()
+    {
+        wish(MaskWish::Show(shown));
+    }
+    if !shown {
+        return;
+    }
+    ui.horizontal(|ui| {
+        for (tool, text, help) in [
+            (MaskTool::Off, "Look", "A drag moves the picture"),
+            (MaskTool::Add, "Add", "A drag makes pixels specimen"),
+            (MaskTool::Erase, "Erase", "A drag makes pixels vacuum"),
+            (
+                MaskTool::Pull,
+                "Pull edge",
+                "A drag moves the edge that it begins at",
+            ),
+        ] {
+            let response = ui.selectable_label(view.tool == tool, text);
+            if response.on_hover_text(help).clicked() {
+                wish(MaskWish::Tool(tool));
+            }
+        }
+    });
+    let mut radius = view.radius_px;
+    let number = params::Number {
+        range: 1.0..=500.0,
+        speed: 0.2,
+        digits: 1,
+        unit: "px",
+    };
+    let help = "Radius of the brush, and how far the edge follows a pull; Shift and the wheel change it over the image";
+    let usual = MaskView::default().radius_px;
+    if params::real(ui, "Radius", help, &mut radius, usual, number) {
+        wish(MaskWish::Radius(radius));
+    }
+    let edits = &state.workspace.project.parameters.prepare.mask_edits;
+    let here = edits
+        .iter()
+        .filter(|edit| edit.tilt == state.view.tilt)
+        .count();
+    let covered = (state.shown_mask.as_ref())
+        .filter(|mask| mask.tilt == state.view.tilt)
+        .map_or_else(String::new, |mask| {
+            format!("{:.1} % of this image", 100.0 * mask.share)
+        });
+    fact(ui, "Specimen", covered);
+    let text = match edits.len() {
+        0 => "by the rule".to_owned(),
+        all => format!("{here} changes here, {all} in all"),
+    };
+    fact(ui, "By hand", text);
+    ui.horizontal(|ui| {
+        let undo = egui::Button::new("Undo");
+        if ui
+            .add_enabled(!edits.is_empty(), undo)
+            .on_hover_text("Take the last change back (Ctrl+Z while a tool is chosen)")
+            .clicked()
+        {
+            wish(MaskWish::Undo);
+        }
+        let redo = egui::Button::new("Redo");
+        if ui
+            .add_enabled(!state.masks_undone.is_empty(), redo)
+            .clicked()
+        {
+            wish(MaskWish::Redo);
+        }
+        let reset = egui::Button::new("Reset image");
+        if ui
+            .add_enabled(here > 0, reset)
+            .on_hover_text("The mask of this image is the rule's again")
+            .clicked()
+        {
+            wish(MaskWish::Reset);
+        }
+        let all = egui::Button::new("Reset all");
+        if ui
+            .add_enabled(!edits.is_empty(), all)
+            .on_hover_text("All masks are the rule's again")
+            .clicked()
+        {
+            wish(MaskWish::ResetAll);
+        }
+    });
 }
 
 fn capitalised(text: &str) -> String {

@@ -7,6 +7,7 @@ use crate::model::geometry::apply;
 use crate::model::{TiltSeries, Volume, center_index};
 use crate::preprocess::Prepared;
 use crate::ui::actions::{Action, Actions};
+use crate::ui::masking;
 use crate::ui::state::{AppState, ColorMap, TiltPicture};
 use crate::ui::theme;
 use eframe::egui::{self, Align2, Color32, ColorImage, Rect, Sense, Stroke, Ui, pos2, vec2};
@@ -195,6 +196,7 @@ impl TiltView {
         );
         if !state.view.tilt_picture.is_spectrum() {
             draw_axis(ui, &viewport, series, tilt);
+            masking::draw(ui, &viewport, state, series, &response);
             draw_crosshair(ui, &viewport, state, series, tilt);
             if series.pixel_size.is_some() {
                 canvas::scale_bar(ui, &viewport);
@@ -211,15 +213,19 @@ impl TiltView {
             );
         }
         canvas::navigate(ui, &response, &mut self.camera, &viewport);
-        if response.dragged_by(egui::PointerButton::Primary) {
+        let edits_mask = masking::is_editing(state);
+        if edits_mask {
+            let wish = masking::interact(ui, &viewport, state, series, &response);
+            actions.extend(wish.map(Action::Mask));
+        } else if response.dragged_by(egui::PointerButton::Primary) {
             canvas::pan(&mut self.camera, &viewport, response.drag_delta());
         }
-        if response.double_clicked() {
+        if response.double_clicked() && !edits_mask {
             self.camera = Camera::default();
         }
         if response.hovered() {
             let wheel = ui.input(|i| {
-                if i.modifiers.command {
+                if i.modifiers.command || (edits_mask && i.modifiers.shift) {
                     0.0
                 } else {
                     i.raw_scroll_y()
