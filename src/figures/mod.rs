@@ -5,6 +5,7 @@ pub mod names;
 pub mod overlay;
 pub mod palette;
 pub mod plots;
+pub mod preparation;
 pub mod quality;
 pub mod render;
 pub mod sheet;

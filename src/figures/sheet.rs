@@ -79,6 +79,8 @@ pub struct Sheet {
     pub key: Key,
     /// Said under it.
     pub note: String,
+    /// Whether the extent is in cycles per Å: the maps are spectra.
+    pub reciprocal: bool,
 }
 
 /// Colour of every atom and what it means: by phase, by species, or by the values of a column.
@@ -192,26 +194,47 @@ enum Mark<'a> {
     },
 }
 
+/// Room above the maps for the title, units of the page.
+const TOP: f64 = 30.0;
+/// Room below them for key and note.
+const BOTTOM: f64 = 62.0;
+/// Room beside them.
+const SIDE: f64 = 12.0;
+/// Room between them.
+const GAP: f64 = 4.0;
+/// Room above each for its label.
+const STRIP: f64 = 13.0;
+
 const WHITE: Rgb = [255; 3];
 const BLACK: Rgb = [0; 3];
 const GROUND: Rgb = [8, 9, 12];
 
 impl Sheet {
+    /// Height, mm, of a page that the maps fill at this width.
+    #[must_use]
+    pub fn height_mm(&self, width_mm: f64) -> f64 {
+        /// Units of the page in a millimetre.
+        const UNITS: f64 = 4.0;
+        let columns = self.columns.max(1);
+        let rows = self.panels.len().div_ceil(columns).max(1) as f64;
+        let span = self.extent.map(|[low, high]| (high - low).max(1e-9));
+        let width = (UNITS * width_mm - 2.0 * SIDE - GAP * (columns - 1) as f64) / columns as f64;
+        let map = width.max(1.0) * span[1] / span[0];
+        (TOP + BOTTOM + rows * (map + STRIP) + GAP * (rows - 1.0)) / UNITS
+    }
+
     /// Places everything on a page of this many units.
     fn lay_out(&self, width: f64, height: f64) -> Vec<Mark<'_>> {
         let columns = self.columns.max(1);
         let rows = self.panels.len().div_ceil(columns).max(1);
         let span = self.extent.map(|[low, high]| (high - low).max(1e-9));
-        let (top, bottom, side, gap) = (30.0, 62.0, 12.0, 4.0);
-        // Above each map its label.
-        let strip = 13.0;
         let room = [
-            (width - 2.0 * side - gap * (columns - 1) as f64) / columns as f64,
-            (height - top - bottom - gap * (rows - 1) as f64) / rows as f64 - strip,
+            (width - 2.0 * SIDE - GAP * (columns - 1) as f64) / columns as f64,
+            (height - TOP - BOTTOM - GAP * (rows - 1) as f64) / rows as f64 - STRIP,
         ];
         let scale = (room[0] / span[0]).min(room[1] / span[1]).max(1e-6);
         let size = span.map(|s| s * scale);
-        let left = 0.5 * (width - columns as f64 * size[0] - (columns - 1) as f64 * gap);
+        let left = 0.5 * (width - columns as f64 * size[0] - (columns - 1) as f64 * GAP);
         let mut marks = vec![Mark::Text {
             at: [0.5 * width, 21.0],
             size: 16.0,
@@ -221,8 +244,8 @@ impl Sheet {
         }];
         for (k, panel) in self.panels.iter().enumerate() {
             let at = [
-                left + (k % columns) as f64 * (size[0] + gap),
-                top + strip + (k / columns) as f64 * (size[1] + strip + gap),
+                left + (k % columns) as f64 * (size[0] + GAP),
+                TOP + STRIP + (k / columns) as f64 * (size[1] + STRIP + GAP),
             ];
             marks.push(Mark::Rect {
                 at,
@@ -264,7 +287,9 @@ impl Sheet {
                     fill: WHITE,
                 });
                 let nanometre = length >= 10.0;
-                let text = if nanometre {
+                let text = if self.reciprocal {
+                    format!("{length} Å⁻¹")
+                } else if nanometre {
                     format!("{} nm", length / 10.0)
                 } else {
                     format!("{length} Å")
@@ -586,6 +611,7 @@ mod tests {
                 diverging: false,
             },
             note: "slabs of 5.3 Å".to_owned(),
+            reciprocal: false,
         }
     }
 

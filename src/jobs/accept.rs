@@ -169,6 +169,7 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         | JobOutput::GeometryRound(_)
         | JobOutput::Preview { .. }
         | JobOutput::Calibrated { .. }
+        | JobOutput::DenoisingJudged(_)
         | JobOutput::Exported(_)
         | JobOutput::OtherAnalyzed { .. }
         | JobOutput::Crystal(_)

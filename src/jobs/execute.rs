@@ -6,10 +6,10 @@ use super::{Job, JobError, JobEvent, JobOutput, auto, export, measure, open};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::monitor::{Monitor, Stopped};
-use crate::preprocess::PrepareParams;
+use crate::preprocess::{PrepareParams, Step};
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
-use crate::reconstruct::{ReconstructError, ReconstructParams, Reconstructed};
+use crate::reconstruct::{DenoisingVerdict, ReconstructError, ReconstructParams, Reconstructed};
 use crate::trace::doubts::DoubtInput;
 use crate::trace::refine::{CompleteParams, RefineParams};
 use crate::trace::{TraceParams, Traced};
@@ -81,6 +81,10 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
                 tilt,
                 image: Arc::new(image),
             });
+        }
+        Job::JudgeDenoising { series, params } => {
+            let verdict = judge_denoising(&series, &params, &context.monitor)?;
+            context.output(JobOutput::DenoisingJudged(verdict));
         }
         Job::Calibrate {
             files,
@@ -269,13 +273,41 @@ pub fn prepare(
     record.seconds = started.elapsed().as_secs_f64();
     let prepared = Arc::clone(&outcome.series);
     record.output_hash = series_hash(&prepared);
-    record.details = serde_json::json!({ "drift": outcome.drift, "damage": outcome.damage });
+    record.details = serde_json::json!({
+        "drift": outcome.drift, "damage": outcome.damage, "axis": outcome.axis,
+    });
     context.output(JobOutput::Prepared {
         outcome: Arc::new(outcome),
         params: params.clone(),
         record,
     });
     Ok(prepared)
+}
+
+/// Prepares a series with and without denoising and compares how well either predicts tilts left out.
+///
+/// # Errors
+/// The stages'.
+pub fn judge_denoising(
+    series: &TiltSeries,
+    params: &PrepareParams,
+    monitor: &Monitor,
+) -> Result<DenoisingVerdict, JobError> {
+    let subject = series.name.as_str();
+    let prepared = |denoise: bool| {
+        let mut params = PrepareParams {
+            denoise,
+            ..params.clone()
+        };
+        params.skip.retain(|step| *step != Step::Denoise);
+        if !denoise {
+            params.skip.push(Step::Denoise);
+        }
+        crate::preprocess::prepare(series, &params, monitor).map_err(|e| stopped_or(e, subject))
+    };
+    let (measured, denoised) = (prepared(false)?, prepared(true)?);
+    crate::reconstruct::judge_denoising(&measured.series, &denoised.series, monitor)
+        .map_err(|error| stopped_or(error, subject))
 }
 
 /// RESIRE; sends iterations, snapshots and the outcome.

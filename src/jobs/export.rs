@@ -1,6 +1,6 @@
 //! Writes results; the ending of the name chooses the format.
 
-use super::{Export, JobError};
+use super::{Export, JobError, galleries};
 use crate::analyze::Analyzed;
 use crate::figures::render::{self, Page};
 use crate::figures::sheet::{self, Sheet};
@@ -25,6 +25,11 @@ pub fn export(what: &Export, path: &Path) -> Result<(), JobError> {
         Export::Atoms(atoms) => write_atoms(atoms, path, true),
         Export::Figure(figure, page) => write_figure(figure, page, path, true),
         Export::Sheet(sheet, page) => write_sheet(sheet, page, path, true),
+        Export::Gallery {
+            series,
+            spectra,
+            page,
+        } => write_gallery(series, *spectra, page, path, true),
         Export::Table(table) => write_bytes(tables::csv(table).as_bytes(), path, true),
         Export::Analysis(analyzed, volume, page) => {
             let how = Style {
@@ -36,6 +41,25 @@ pub fn export(what: &Export, path: &Path) -> Result<(), JobError> {
         }
         Export::Report(workspace) => write_report(workspace, path, true),
     }
+}
+
+/// Writes all images of a series on one sheet, or their spectra (.svg, .png).
+///
+/// # Errors
+/// As [`export`].
+pub fn write_gallery(
+    series: &TiltSeries,
+    spectra: bool,
+    page: &Page,
+    path: &Path,
+    force: bool,
+) -> Result<(), JobError> {
+    let sheet = if spectra {
+        galleries::spectra(series)
+    } else {
+        galleries::projections(series)
+    };
+    write_sheet(&sheet, &galleries::page(&sheet, page), path, force)
 }
 
 /// Writes a volume (.mrc, .npy).

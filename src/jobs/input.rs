@@ -6,6 +6,7 @@ use crate::analyze::AnalyzeParams;
 use crate::analyze::crystals::Reference;
 use crate::io::{self, SeriesOptions};
 use crate::model::{Atoms, EulerAngles, TiltSeries, Volume};
+pub use crate::preprocess::inspect::Beam;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -46,33 +47,6 @@ pub struct SeriesInput {
     /// Frames per tilt of a flat stack
     #[arg(long, value_name = "N")]
     pub frames_per_tilt: Option<usize>,
-}
-
-/// The microscope, as far as its files do not tell it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
-#[serde(default)]
-pub struct Beam {
-    /// Beam current, pA: gives the dose of an image
-    #[arg(long, value_name = "PA")]
-    pub current_pa: Option<f64>,
-    /// Dwell time, µs [default: the file's]
-    #[arg(long, value_name = "US")]
-    pub dwell_us: Option<f64>,
-    /// Pixel size, Å [default: the file's]
-    #[arg(long, value_name = "Å")]
-    pub pixel_size: Option<f64>,
-    /// Frames of each image
-    #[arg(long, value_name = "N")]
-    pub frames: Option<usize>,
-    /// Images of the series [default: the file's angles]
-    #[arg(long, value_name = "N")]
-    pub tilts: Option<usize>,
-    /// Inner angle of the annular detector, mrad: names the detector
-    #[arg(long, value_name = "MRAD", requires = "convergence_mrad")]
-    pub inner_mrad: Option<f64>,
-    /// Convergence semi-angle of the beam, mrad
-    #[arg(long, value_name = "MRAD", requires = "inner_mrad")]
-    pub convergence_mrad: Option<f64>,
 }
 
 /// A model in a file.

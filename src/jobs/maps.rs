@@ -56,6 +56,7 @@ pub fn gallery(atoms: &Atoms, by: Option<&str>, title: &str, thickness: f64) -> 
         density_range: [0.0, 1.0],
         key,
         note: format!("slabs of {thickness:.1} Å along z, n = {}", atoms.len()),
+        reciprocal: false,
     })
 }
 
@@ -124,6 +125,7 @@ pub fn filmstrip(
         density_range: [0.0, 0.9 * brightest],
         key,
         note: format!("{kind}, n = {}", atoms.len()),
+        reciprocal: false,
     })
 }
 

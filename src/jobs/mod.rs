@@ -10,6 +10,7 @@ pub mod calibrate;
 pub mod examine;
 pub mod execute;
 pub mod export;
+pub mod galleries;
 pub mod geometry;
 pub mod input;
 pub mod latest;
@@ -110,6 +111,13 @@ pub enum Job {
         /// Which image.
         tilt: usize,
         /// How.
+        params: PrepareParams,
+    },
+    /// Whether denoising helps to predict tilts left out.
+    JudgeDenoising {
+        /// The series as read.
+        series: Arc<TiltSeries>,
+        /// How it is prepared.
         params: PrepareParams,
     },
     /// The pixel size from images of a known crystal.
@@ -239,6 +247,15 @@ pub enum Export {
     Figure(Box<crate::figures::Figure>, Page),
     /// A sheet of maps: SVG or PNG, of a stated size.
     Sheet(Box<crate::figures::sheet::Sheet>, Page),
+    /// All images of a series on a sheet, or their spectra: SVG or PNG, at least two columns wide.
+    Gallery {
+        /// The series.
+        series: Arc<TiltSeries>,
+        /// Power spectra instead of the images.
+        spectra: bool,
+        /// Width and resolution.
+        page: Page,
+    },
     /// CSV.
     Table(Box<crate::figures::tables::Table>),
     /// A folder: JSON, CSV, extended XYZ, maps and figures of an analysis, these of a stated size; with the volume the density
@@ -261,6 +278,7 @@ impl Job {
             Self::Exchange { .. } => "Exchange x and y",
             Self::Nudge { .. } => "Move tilt",
             Self::PreviewDenoise { .. } => "Preview",
+            Self::JudgeDenoising { .. } => "Compare R_free",
             Self::Calibrate { .. } => "Calibrate",
             Self::RefineGeometry { .. } => "Refine geometry",
             Self::Reconstruct { .. } => "Reconstruct",
@@ -333,6 +351,8 @@ pub enum JobOutput {
         /// The denoised image.
         image: Arc<ndarray::Array2<f32>>,
     },
+    /// Tilts left out were predicted with and without denoising; the document stays as it is.
+    DenoisingJudged(crate::reconstruct::DenoisingVerdict),
     /// The pixel size was measured; the document stays as it is until someone uses it.
     Calibrated {
         /// The images.

@@ -29,6 +29,11 @@ pub struct Misalignment {
     pub rms_x_px: f64,
     /// Root mean square scatter along y of the profiles, pixels.
     pub rms_y_px: f64,
+    /// How far the tilt axis passes the images' centre along x as they were read, and its standard error, pixels; `None`
+    /// where the tilts do not tell it from the place of the specimen.
+    pub axis_offset_px: Option<[f64; 2]>,
+    /// How far each profile lay from the common one along the axis, pixels; of mean zero.
+    pub profile_shifts_px: Vec<f64>,
     /// Largest standard error, over tilts, that noise gives the center of mass and the profile's place, pixels.
     pub noise_px: f64,
     /// Correlation of each tilt's profile with the mean profile.
@@ -51,7 +56,7 @@ impl Misalignment {
 
 /// Measures the shifts of background-free `images` (shape `(tilt, x, y)`), looking only at `specimens`' pixels.
 ///
-/// `noise_sd` is the standard deviation of a pixel within the specimen, per tilt.
+/// The tilt axis lies `turn` radians counter-clockwise from y; *along* and *across* mean that axis. `noise_sd` is the standard deviation of a pixel within the specimen, per tilt.
 ///
 /// # Errors
 /// A stop.
@@ -60,6 +65,7 @@ pub fn measure(
     specimens: &[Array2<bool>],
     noise_sd: &[f64],
     angles: &[EulerAngles],
+    turn: f64,
     monitor: &Monitor,
 ) -> Result<Misalignment, Stopped> {
     let (tilts, nx, ny) = images.dim();
@@ -70,20 +76,25 @@ pub fn measure(
                 images.index_axis(ndarray::Axis(0), t),
                 &specimens[t],
                 noise_sd[t],
+                turn,
             )
         })
         .collect();
     monitor.check()?;
     let profiles = Profiles::new(masses.iter().map(|m| m.profile.as_slice()), ny);
-    let (along, agreement) = profiles.align(monitor)?;
+    let (along, agreement) = profiles.align_from(None, monitor)?;
     let across = Profiles::new(masses.iter().map(|m| m.across.as_slice()), nx);
-    let (_, agreement_across) = across.align(monitor)?;
+    let (_, agreement_across) = across.align_from(None, monitor)?;
     let profile_center = profiles.mean_center(&along);
     let offset_y = center_index(ny) as f64 - profile_center;
+    let (sin, cos) = turn.sin_cos();
     let shifts_px: Vec<[f64; 2]> = masses
         .iter()
         .zip(&along)
-        .map(|(mass, &y)| [center_index(nx) as f64 - mass.center_x, y + offset_y])
+        .map(|(mass, &y)| {
+            let (across, along) = (center_index(nx) as f64 - mass.center_x, y + offset_y);
+            [across * cos - along * sin, across * sin + along * cos]
+        })
         .collect();
     let centers: Vec<f64> = masses
         .iter()
@@ -101,6 +112,8 @@ pub fn measure(
     Ok(Misalignment {
         rms_x_px: rigid_residual(&good_centers, &good_angles),
         rms_y_px: root_mean_square(&scatter),
+        axis_offset_px: axis_offset(&good_centers, &good_angles),
+        profile_shifts_px: along,
         shifts_px,
         noise_px,
         departure: [
@@ -127,17 +140,76 @@ struct Mass {
     error_px: f64,
 }
 
+/// Shares a value between the two bins beside a place.
+fn share(bins: &mut [f64], place: f64, value: f64) {
+    let low = place.floor();
+    let part = place - low;
+    for (bin, weight) in [(low, 1.0 - part), (low + 1.0, part)] {
+        if weight > 0.0 && bin >= 0.0 && (bin as usize) < bins.len() {
+            bins[bin as usize] += weight * value;
+        }
+    }
+}
+
+/// Places across and along an axis turned by `turn` from y, of the pixels of an image.
+struct Turned {
+    center: [f64; 2],
+    sin: f64,
+    cos: f64,
+}
+
+impl Turned {
+    fn new((nx, ny): (usize, usize), turn: f64) -> Self {
+        let (sin, cos) = turn.sin_cos();
+        Self {
+            center: [center_index(nx) as f64, center_index(ny) as f64],
+            sin,
+            cos,
+        }
+    }
+
+    fn place(&self, (i, j): (usize, usize)) -> [f64; 2] {
+        let [x, y] = [i as f64 - self.center[0], j as f64 - self.center[1]];
+        [
+            self.center[0] + x * self.cos + y * self.sin,
+            self.center[1] - x * self.sin + y * self.cos,
+        ]
+    }
+}
+
+/// Sum of an image across an axis turned by `turn` radians from y, for every place along it, over the total.
+pub(super) fn profile_of(
+    image: ArrayView2<'_, f32>,
+    specimen: &Array2<bool>,
+    turn: f64,
+) -> Vec<f64> {
+    let turned = Turned::new(image.dim(), turn);
+    let mut profile = vec![0.0; image.dim().1];
+    for (at, &value) in image.indexed_iter() {
+        if specimen[at] {
+            share(&mut profile, turned.place(at)[1], f64::from(value));
+        }
+    }
+    let total: f64 = profile.iter().sum();
+    if total > 0.0 {
+        profile.iter_mut().for_each(|p| *p /= total);
+    }
+    profile
+}
+
 impl Mass {
-    fn of(image: ArrayView2<'_, f32>, specimen: &Array2<bool>, noise_sd: f64) -> Self {
+    fn of(image: ArrayView2<'_, f32>, specimen: &Array2<bool>, noise_sd: f64, turn: f64) -> Self {
         let (nx, ny) = image.dim();
+        let turned = Turned::new((nx, ny), turn);
         let mut profile = vec![0.0; ny];
         let mut across = vec![0.0; nx];
         let mut counted = vec![0.0; nx];
-        for ((i, j), &value) in image.indexed_iter() {
-            if specimen[[i, j]] {
-                profile[j] += f64::from(value);
-                across[i] += f64::from(value);
-                counted[i] += 1.0;
+        for (at, &value) in image.indexed_iter() {
+            if specimen[at] {
+                let [aside, along] = turned.place(at);
+                share(&mut profile, along, f64::from(value));
+                share(&mut across, aside, f64::from(value));
+                share(&mut counted, aside, 1.0);
             }
         }
         let total: f64 = across.iter().sum();
@@ -174,14 +246,14 @@ impl Mass {
 }
 
 /// Fourier transforms of all profiles, zero padded against wrap-around.
-struct Profiles {
+pub(super) struct Profiles {
     ny: usize,
     length: usize,
     spectra: Vec<Vec<Complex64>>,
 }
 
 impl Profiles {
-    fn new<'a>(profiles: impl Iterator<Item = &'a [f64]>, ny: usize) -> Self {
+    pub(super) fn new<'a>(profiles: impl Iterator<Item = &'a [f64]>, ny: usize) -> Self {
         let length = (2 * ny).next_power_of_two();
         let fft = FftPlanner::new().plan_fft_forward(length);
         let spectra = profiles
@@ -270,15 +342,29 @@ impl Profiles {
         }
     }
 
-    /// Shifts of mean zero that bring all profiles together, and each one's correlation with the mean.
-    fn align(&self, monitor: &Monitor) -> Result<(Vec<f64>, Vec<f64>), Stopped> {
+    /// Shifts of mean zero that bring all profiles together, and each one's correlation with the mean; from anywhere, or
+    /// from shifts that are nearly right.
+    pub(super) fn align_from(
+        &self,
+        start: Option<&[f64]>,
+        monitor: &Monitor,
+    ) -> Result<(Vec<f64>, Vec<f64>), Stopped> {
         let n = self.spectra.len();
-        // The middle image of a series is the one nearest zero tilt, the thinnest view and the sharpest profile.
-        let mut reference = self.spectra.get(n / 2).cloned().unwrap_or_default();
-        let mut shifts = vec![0.0; n];
+        let (mut shifts, mut reference) = match start {
+            Some(shifts) => (shifts.to_vec(), self.mean(shifts)),
+            // The middle image of a series is the one nearest zero tilt, the thinnest view and the sharpest profile.
+            None => (
+                vec![0.0; n],
+                self.spectra.get(n / 2).cloned().unwrap_or_default(),
+            ),
+        };
         for round in 0..MAX_ROUNDS {
             monitor.check()?;
-            let reach = if round == 0 { self.ny as i64 / 2 } else { 1 };
+            let reach = match (round, start) {
+                (0, None) => self.ny as i64 / 2,
+                (0, Some(_)) => 3,
+                _ => 1,
+            };
             let mut next: Vec<f64> = (0..n)
                 .into_par_iter()
                 .map(|t| self.shift_onto(&self.spectra[t], &reference, shifts[t], reach))
@@ -344,6 +430,32 @@ impl Profiles {
 
 fn root_mean_square(values: &[f64]) -> f64 {
     (values.iter().map(|v| v * v).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+/// Constant of the best fit `c + X cos θ − Z sin θ` to the centers, and its standard error. The constant is told from the
+/// cosine only by a wide range of tilts.
+fn axis_offset(centers: &[f64], angles: &[EulerAngles]) -> Option<[f64; 2]> {
+    use crate::numeric::fit::{invert_definite, least_squares};
+    let rows: Vec<Vec<f64>> = angles
+        .iter()
+        .map(|angle| vec![1.0, angle.theta.cos(), -angle.theta.sin()])
+        .collect();
+    let freedom = rows.len().checked_sub(3).filter(|n| *n > 0)?;
+    let fitted = least_squares(&rows, centers, &vec![1.0; rows.len()])?;
+    let squares: f64 = rows
+        .iter()
+        .zip(centers)
+        .map(|(row, center)| {
+            let model: f64 = row.iter().zip(&fitted).map(|(r, f)| r * f).sum();
+            (center - model).powi(2)
+        })
+        .sum();
+    let normal: Vec<f64> = (0..9)
+        .map(|k| rows.iter().map(|row| row[k / 3] * row[k % 3]).sum())
+        .collect();
+    let inverse = invert_definite(&normal, 3)?;
+    let error = (inverse[0] * squares / freedom as f64).sqrt();
+    error.is_finite().then_some([fitted[0], error])
 }
 
 /// What remains of the centers after the best rigid point `X cos θ − Z sin θ` is taken away.
@@ -433,6 +545,7 @@ mod tests {
             &everything,
             &[0.0; 11],
             &angles,
+            0.0,
             &Monitor::silent(),
         )
         .expect("not stopped");
@@ -444,6 +557,7 @@ mod tests {
             &everything,
             &[0.0; 11],
             &angles,
+            0.0,
             &Monitor::silent(),
         )
         .expect("not stopped");
@@ -474,6 +588,7 @@ mod tests {
             &everything,
             &[0.0; 11],
             &angles,
+            0.0,
             &Monitor::silent(),
         )
         .expect("not stopped");

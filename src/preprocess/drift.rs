@@ -4,10 +4,10 @@ use super::frames::register;
 use super::{PrepareError, PrepareParams, Step};
 use crate::model::TiltSeries;
 use crate::monitor::Monitor;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How the specimen drifted during the frames of each tilt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// Mean length of the drift velocities, pixels per frame.
     pub mean_px_per_frame: f64,
@@ -16,7 +16,7 @@ pub struct Drift {
 }
 
 /// How the specimen drifted during the frames of one tilt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TiltDrift {
     /// Nominal tilt, degrees.
     pub tilt_deg: f64,

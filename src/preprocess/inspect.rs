@@ -1,9 +1,9 @@
 //! Questions asked of single images: how wide is a feature, what did the beam do to the specimen, what was the dose.
 
-use crate::model::EulerAngles;
+use crate::model::{EulerAngles, TiltSeries};
 use crate::numeric::registration::Spectrum;
 use ndarray::{Array3, ArrayView2, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Images tilted by less than this are taken to show the specimen from the same side, degrees.
 const SAME_VIEW_DEG: f64 = 1.0;
@@ -120,7 +120,7 @@ impl LineProfile {
 }
 
 /// A later image of the same side against the first.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Damage {
     /// Number of the image in the series, from 0.
     pub image: usize,
@@ -196,6 +196,83 @@ fn overlap_correlation(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, moved: [f
         (sab - sa * sb / n) / spread.sqrt()
     } else {
         0.0
+    }
+}
+
+/// The microscope, as far as its files do not tell it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct Beam {
+    /// Beam current, pA: gives the dose of an image
+    #[arg(long, value_name = "PA")]
+    pub current_pa: Option<f64>,
+    /// Dwell time, µs [default: the file's]
+    #[arg(long, value_name = "US")]
+    pub dwell_us: Option<f64>,
+    /// Pixel size, Å [default: the file's]
+    #[arg(long, value_name = "Å")]
+    pub pixel_size: Option<f64>,
+    /// Frames of each image
+    #[arg(long, value_name = "N")]
+    pub frames: Option<usize>,
+    /// Images of the series [default: the file's angles]
+    #[arg(long, value_name = "N")]
+    pub tilts: Option<usize>,
+    /// Inner angle of the annular detector, mrad: names the detector
+    #[arg(long, value_name = "MRAD", requires = "convergence_mrad")]
+    pub inner_mrad: Option<f64>,
+    /// Convergence semi-angle of the beam, mrad
+    #[arg(long, value_name = "MRAD", requires = "inner_mrad")]
+    pub convergence_mrad: Option<f64>,
+}
+
+/// What an image was taken with, from what the microscope's files and the user say.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Exposure {
+    /// Electrons per Å² of one image, all its frames together.
+    #[serde(rename = "dose_e_per_A2")]
+    pub dose: Option<f64>,
+    /// The same of the tilts that take part.
+    #[serde(rename = "total_dose_e_per_A2")]
+    pub total_dose: Option<f64>,
+    /// Electrons per Å² and second, averaged over the scanned field while an image is taken.
+    #[serde(rename = "dose_rate_e_per_A2_s")]
+    pub dose_rate: Option<f64>,
+    /// What the annular detector shows.
+    pub detector: Option<&'static str>,
+    /// Inner angle over convergence semi-angle.
+    pub inner_over_convergence: Option<f64>,
+}
+
+/// The exposure of a series; what neither its files nor `beam` say is left open.
+#[must_use]
+pub fn exposure(series: &TiltSeries, beam: &Beam) -> Exposure {
+    let known = |value: Option<f64>| value.filter(|v| v.is_finite() && *v > 0.0);
+    let frames = series.frames.as_ref();
+    let dwell = known(beam.dwell_us.or(frames.and_then(|f| f.scan.dwell_us)));
+    let pixel = known(series.pixel_size);
+    let count = beam
+        .frames
+        .or(frames.map(|f| f.per_tilt))
+        .unwrap_or(1)
+        .max(1);
+    let dose = match (known(beam.current_pa), dwell, pixel) {
+        (Some(current), Some(dwell), Some(pixel)) => {
+            Some(dose_per_image(current, dwell, pixel, count))
+        }
+        _ => None,
+    };
+    let [nx, ny] = series.image_size();
+    let seconds = dwell.map(|us| us * 1e-6 * (nx * ny * count) as f64);
+    let ratio = known(beam.inner_mrad)
+        .zip(known(beam.convergence_mrad))
+        .map(|(inner, convergence)| inner / convergence);
+    Exposure {
+        dose,
+        total_dose: dose.map(|dose| dose * series.included_tilts().len() as f64),
+        dose_rate: dose.zip(seconds).map(|(dose, seconds)| dose / seconds),
+        detector: ratio.map(|ratio| detector_label(ratio, 1.0)),
+        inner_over_convergence: ratio,
     }
 }
 
@@ -281,6 +358,24 @@ mod tests {
             (dose - 6.241_509 * 50.0 * 3.0 / 0.25).abs() < 1e-2,
             "{dose}"
         );
+        let images = Array3::zeros((3, 10, 20));
+        let mut series = TiltSeries::new("x", images, vec![EulerAngles::default(); 3], Some(0.5));
+        series.included[2] = false;
+        let beam = Beam {
+            current_pa: Some(10.0),
+            dwell_us: Some(5.0),
+            frames: Some(3),
+            inner_mrad: Some(39.4),
+            convergence_mrad: Some(21.4),
+            ..Beam::default()
+        };
+        let found = exposure(&series, &beam);
+        assert!((found.dose.unwrap() - dose).abs() < 1e-9 * dose);
+        assert!((found.total_dose.unwrap() - 2.0 * dose).abs() < 1e-9 * dose);
+        // 200 pixels of 5 µs, three times: 3 ms.
+        assert!((found.dose_rate.unwrap() - dose / 3e-3).abs() < 1e-6 * dose / 3e-3);
+        assert_eq!(found.detector, Some("ADF/MAADF"));
+        assert_eq!(exposure(&series, &Beam::default()), Exposure::default());
         assert_eq!(detector_label(90.0, 30.0), "HAADF");
         assert_eq!(detector_label(39.0, 30.0), "ADF/MAADF");
         assert!(detector_label(10.0, 30.0).starts_with("bright"));

@@ -8,6 +8,7 @@
 //! alignment are always *measured* on the raw counts, whose noise is known, and then applied to the denoised ones.
 
 pub mod align;
+pub mod axis;
 pub mod background;
 pub mod bm3d;
 pub mod calibrate;
@@ -18,6 +19,7 @@ pub mod mask;
 pub mod vacuum;
 
 pub use align::Misalignment;
+pub use axis::TiltAxis;
 pub use background::BackgroundModel;
 pub use bm3d::{Bm3dError, Bm3dParams, Denoised};
 pub use calibrate::{CalibrateParams, Calibration, CrystalImage, ImageCalibration, calibrate};
@@ -25,7 +27,8 @@ pub use drift::{Drift, TiltDrift};
 pub use frames::{FastAxis, FrameId, FrameParams, Registered, register};
 pub use mask::{MaskChange, MaskEdit};
 
-use crate::model::TiltSeries;
+use crate::model::geometry::{multiply, rotation_about, transpose};
+use crate::model::{EulerAngles, TiltSeries};
 use crate::monitor::{Monitor, Stopped};
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
@@ -83,6 +86,9 @@ pub struct PrepareParams {
     /// Set negative counts to zero after the subtraction (puts a positive haze into noisy vacuum)
     #[arg(long)]
     pub clamp: bool,
+    /// Angle of the tilt axis from y, counter-clockwise, degrees [default: searched; y unless the tilts clearly differ]
+    #[arg(long, allow_hyphen_values = true)]
+    pub axis_deg: Option<f64>,
     /// Scale all images to the same sum (only for a specimen wholly inside the images)
     #[arg(long)]
     pub equalize_dose: bool,
@@ -104,6 +110,7 @@ impl Default for PrepareParams {
             dilation_px: 3,
             mask_edits: Vec::new(),
             clamp: false,
+            axis_deg: None,
             equalize_dose: false,
             denoise: false,
             bm3d: Bm3dParams::default(),
@@ -154,6 +161,8 @@ pub struct Prepared {
     pub shifts_px: Vec<[f64; 2]>,
     /// What the alignment saw; `None` when it could not look.
     pub misalignment: Option<Misalignment>,
+    /// Where the tilt axis lies; `None` when nobody looked or the tilts do not tell.
+    pub axis: Option<TiltAxis>,
     /// Later images of the same side against the first, before they were moved.
     pub damage: Vec<inspect::Damage>,
     /// What was decided and done, one sentence each.
@@ -302,11 +311,14 @@ pub fn prepare(
     if params.clamp {
         images.mapv_inplace(|v| v.max(0.0));
     }
-    let prepared = TiltSeries {
+    let mut prepared = TiltSeries {
         images,
         frames: None,
-        ..series.clone()
+        ..series.without_pixels()
     };
+    if let (true, Some(axis)) = (work.turned, &work.axis) {
+        turn_angles(&mut prepared.angles, axis.angle());
+    }
     if let Some(drift) = &drift {
         work.notes.insert(0, drift.note());
     }
@@ -314,6 +326,7 @@ pub fn prepare(
         series: Arc::new(prepared),
         drift,
         damage,
+        axis: work.axis,
         denoised,
         background: work.background,
         background_level,
@@ -375,6 +388,9 @@ struct Work {
     flat: Array3<f32>,
     align: bool,
     misalignment: Option<Misalignment>,
+    axis: Option<TiltAxis>,
+    /// Whether the axis is taken to lie elsewhere than along y.
+    turned: bool,
     notes: Vec<String>,
 }
 
@@ -405,6 +421,8 @@ impl Work {
             flat: series.images.clone(),
             align: false,
             misalignment: None,
+            axis: None,
+            turned: false,
             notes: Vec::new(),
         };
         work.notes.extend(mask_note(&params.mask_edits, tilts));
@@ -505,10 +523,30 @@ impl Work {
         let specimens: Vec<Array2<bool>> =
             self.vacuums.iter().map(|v| v.specimen.clone()).collect();
         let noise: Vec<f64> = self.vacuums.iter().map(specimen_noise).collect();
-        let found = align::measure(&self.flat, &specimens, &noise, &series.angles, monitor)?;
+        let at = |turn| {
+            align::measure(
+                &self.flat,
+                &specimens,
+                &noise,
+                &series.angles,
+                turn,
+                monitor,
+            )
+        };
+        let mut found = at(0.0)?;
+        self.axis = find_axis(&self.flat, &specimens, series, params, &found, monitor)?;
+        if let Some(axis) = self
+            .axis
+            .filter(|axis| params.axis_deg.is_some() || axis.is_turned())
+        {
+            self.turned = axis.angle_deg != 0.0;
+            if self.turned {
+                found = at(axis.angle())?;
+            }
+        }
         let limit = ALIGNED_PX.max(ALIGNED_ERRORS * found.noise_px);
         let scatter = found.rms_x_px.max(found.rms_y_px);
-        self.align = params.all_steps || scatter > limit;
+        self.align = params.all_steps || self.turned || scatter > limit;
         let measured = format!(
             "the tilts scatter by {:.2} px across and {:.2} px along the tilt axis",
             found.rms_x_px, found.rms_y_px
@@ -521,6 +559,17 @@ impl Work {
         } else {
             format!("Alignment: none needed; {measured} (limit {limit:.2} px)")
         });
+        if let Some(axis) = self.axis {
+            self.say_axis(axis);
+        }
+        let offset = found
+            .axis_offset_px
+            .filter(|[c, e]| c.abs() > 4.0 * e && self.align);
+        if let Some([offset, error]) = offset {
+            self.notes.push(format!(
+                "Alignment: the tilt axis passes {offset:+.1} ± {error:.1} px beside the middle of the images"
+            ));
+        }
         if found.axis_seems_along_x() {
             let [x, y] = found.departure.map(|d| 1.0 - d);
             let note = format!(
@@ -540,6 +589,62 @@ impl Work {
         }
         self.misalignment = Some(found);
         Ok(())
+    }
+}
+
+/// Fewest tilts that tell the direction of their axis.
+const AXIS_TILTS: usize = 10;
+
+/// The direction of the tilt axis: the one given, else the one the tilts of a single axis show.
+fn find_axis(
+    flat: &Array3<f32>,
+    specimens: &[Array2<bool>],
+    series: &TiltSeries,
+    params: &PrepareParams,
+    found: &Misalignment,
+    monitor: &Monitor,
+) -> Result<Option<TiltAxis>, Stopped> {
+    if let Some(given) = params.axis_deg {
+        return Ok(Some(axis::told(given, 0.0, specimens)));
+    }
+    let good: Vec<usize> = (0..series.len())
+        .filter(|t| !found.outliers.contains(t))
+        .collect();
+    // Three angles of each tilt say themselves where the axis lies.
+    if good.len() < AXIS_TILTS || !series.is_single_axis() || found.axis_seems_along_x() {
+        return Ok(None);
+    }
+    axis::search(flat, specimens, &good, &found.profile_shifts_px, monitor)
+}
+
+/// The angles of tilts about an axis turned counter-clockwise from y: the same turns about another line.
+fn turn_angles(angles: &mut [EulerAngles], turn: f64) {
+    let there = rotation_about([0.0, 0.0, turn]);
+    for angle in angles {
+        let turned = multiply(
+            &multiply(&there, &angle.detector_from_sample()),
+            &transpose(&there),
+        );
+        *angle = EulerAngles::from_rotation(&turned, *angle);
+    }
+}
+
+impl Work {
+    /// Where the axis lies: a sentence of its own when that is not y, else the end of the last one.
+    fn say_axis(&mut self, axis: TiltAxis) {
+        let TiltAxis {
+            angle_deg,
+            error_deg,
+            displaces_px,
+        } = axis;
+        if self.turned {
+            self.notes.push(format!(
+                "Alignment: the tilt axis lies {angle_deg:+.2} ± {error_deg:.2}° from y, which displaces the specimen's \
+                 ends by {displaces_px:.1} px; the angles of all tilts say so now"
+            ));
+        } else if let Some(last) = self.notes.last_mut() {
+            *last += &format!("; their axis lies along y ({angle_deg:+.2} ± {error_deg:.2}°)");
+        }
     }
 }
 
@@ -673,6 +778,14 @@ fn check(series: &TiltSeries, params: &PrepareParams) -> Result<(), PrepareError
             name: "mask_edits",
             expected: "finite places and radii above 0 px".to_owned(),
             found: format!("{:?}", edit.change),
+        });
+    }
+    // Beyond this it is the other axis.
+    if let Some(angle) = params.axis_deg.filter(|angle| !(angle.abs() <= 45.0)) {
+        return Err(PrepareError::BadParameter {
+            name: "axis_deg",
+            expected: "-45 to 45".to_owned(),
+            found: angle.to_string(),
         });
     }
     if params.dilation_px > nx.max(ny) {

@@ -12,6 +12,16 @@ fn lump(
     background: impl Fn(f64, f64) -> f64,
     seed: u64,
 ) -> TiltSeries {
+    lump_about(0.0, shift, background, seed)
+}
+
+/// The same tilted about an axis that lies `turn_deg` counter-clockwise from y, which its angles do not say.
+fn lump_about(
+    turn_deg: f64,
+    shift: impl Fn(f64) -> [f64; 2],
+    background: impl Fn(f64, f64) -> f64,
+    seed: u64,
+) -> TiltSeries {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut atoms = Vec::new();
     // A lattice cut by an ellipsoid off the origin: not symmetric, so that center and origin differ.
@@ -29,12 +39,14 @@ fn lump(
         .map(|t| EulerAngles::from_tilt_deg(-63.0 + 9.0 * f64::from(t)))
         .collect();
     let mut images = Array3::<f32>::zeros((15, 96, 90));
+    let mut true_angles = angles.clone();
+    turn_angles(&mut true_angles, turn_deg.to_radians());
     for (t, mut image) in images.outer_iter_mut().enumerate() {
         let move_by = shift(t as f64);
         let seen: Vec<[f64; 2]> = atoms
             .iter()
             .map(|&a| {
-                let p = apply(&angles[t].detector_from_sample(), a);
+                let p = apply(&true_angles[t].detector_from_sample(), a);
                 [p[0] + 48.0 + move_by[0], p[1] + 45.0 + move_by[1]]
             })
             .collect();
@@ -112,6 +124,89 @@ fn a_constant_background_is_subtracted_without_bias_and_nothing_is_moved() {
         vacuum_mean.abs() < 0.4,
         "vacuum after subtraction {vacuum_mean}"
     );
+}
+
+#[test]
+fn a_turned_tilt_axis_is_found_and_the_angles_say_so() {
+    for turn in [1.5, -2.0] {
+        let series = lump_about(turn, wobble, |x, y| 12.0 + 6.0 * x - 3.0 * y, 3);
+        let prepared = prepare(&series, &PrepareParams::default(), &Monitor::silent()).unwrap();
+        let axis = prepared.axis.expect("fifteen tilts tell it");
+        assert!((axis.angle_deg - turn).abs() < 0.3, "{axis:?} for {turn}");
+        assert!(axis.is_turned() && axis.error_deg < 0.3, "{axis:?}");
+        for angle in &prepared.series.angles {
+            let seen = apply(&angle.detector_from_sample(), [0.0, 1.0, 0.0]);
+            // The axis itself is turned too: seen on the detector it lies where it was found.
+            let line = [-axis.angle().sin(), axis.angle().cos(), 0.0];
+            let fixed = apply(&angle.detector_from_sample(), line);
+            assert!(
+                (0..3).all(|k| (fixed[k] - line[k]).abs() < 1e-9),
+                "{fixed:?} {seen:?}"
+            );
+        }
+        // The shifts are those that were planted, up to the place of the specimen in space: left is less than noise makes.
+        let left: Vec<[f64; 2]> = (0..15)
+            .map(|t| {
+                let planted = wobble(t as f64);
+                [0, 1].map(|k| prepared.shifts_px[t][k] + planted[k])
+            })
+            .collect();
+        let line = [axis.angle().cos(), axis.angle().sin()];
+        let along: Vec<f64> = left
+            .iter()
+            .map(|s| s[1] * line[0] - s[0] * line[1])
+            .collect();
+        let mean = along.iter().sum::<f64>() / 15.0;
+        let rms = (along.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 15.0).sqrt();
+        assert!(rms < 0.3, "along the axis {rms}");
+    }
+}
+
+#[test]
+fn an_axis_along_y_stays_and_a_given_one_is_taken() {
+    let series = lump(wobble, |x, y| 12.0 + 6.0 * x - 3.0 * y, 3);
+    let prepared = prepare(&series, &PrepareParams::default(), &Monitor::silent()).unwrap();
+    let axis = prepared.axis.expect("fifteen tilts tell it");
+    assert!(!axis.is_turned() && axis.angle_deg.abs() < 0.3, "{axis:?}");
+    assert_eq!(prepared.series.angles, series.angles);
+    let given = PrepareParams {
+        axis_deg: Some(3.0),
+        ..PrepareParams::default()
+    };
+    let turned = prepare(&series, &given, &Monitor::silent()).unwrap();
+    assert_eq!(turned.axis.map(|axis| axis.angle_deg), Some(3.0));
+    assert!(!turned.series.is_single_axis());
+    let wrong = PrepareParams {
+        axis_deg: Some(f64::NAN),
+        ..PrepareParams::default()
+    };
+    assert!(prepare(&series, &wrong, &Monitor::silent()).is_err());
+}
+
+#[test]
+fn a_mask_edited_by_hand_is_used_and_told() {
+    let series = lump(|_| [0.0; 2], |_, _| 2.0, 2);
+    let erased = MaskEdit {
+        tilt: 4,
+        change: MaskChange::Brush {
+            adds: true,
+            radius_px: 6.0,
+            points_px: vec![[8.0, 8.0], [20.0, 8.0]],
+        },
+    };
+    let by_rule = mask_by_rule(&series, 4, 3);
+    assert!(!by_rule[[10, 8]]);
+    let params = PrepareParams {
+        mask_edits: vec![erased],
+        ..PrepareParams::default()
+    };
+    let prepared = prepare(&series, &params, &Monitor::silent()).unwrap();
+    assert!(prepared.specimens[4][[10, 8]] && !prepared.specimens[3][[10, 8]]);
+    let told = prepared
+        .notes
+        .iter()
+        .any(|n| n.contains("1 of 15 images were edited by hand"));
+    assert!(told, "{:?}", prepared.notes);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::handwork::breakdown;
 use super::pipeline::Stage;
 use super::workspace::Workspace;
+use crate::preprocess::inspect::{Exposure, exposure};
 use crate::trace::cutoff::{Cutoff, justify};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -20,6 +21,7 @@ pub fn json(workspace: &Workspace) -> Value {
         "sources": project.sources,
         "pixel_size_A": project.pixel_size,
         "calibration": project.calibration,
+        "exposure": workspace.series.as_ref().map(|s| exposure(s, &project.parameters.beam)),
         "nominal_pixel_size_A": workspace.series.as_ref().and_then(|s| s.nominal_pixel_size),
         "series": workspace.series.as_ref().map(|series| json!({
             "images": series.len(),
@@ -118,6 +120,31 @@ fn by_hand(workspace: &Workspace) -> String {
     text
 }
 
+/// Dose and detector in words, as far as they are known.
+#[must_use]
+pub fn exposure_rows(found: &Exposure) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let mut say = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
+    say(
+        "Dose per image (e/Å²)",
+        found.dose.map(|d| format!("{d:.3e}")),
+    );
+    say(
+        "Dose of the series (e/Å²)",
+        found.total_dose.map(|d| format!("{d:.3e}")),
+    );
+    say(
+        "Dose rate (e/Å²/s)",
+        found.dose_rate.map(|d| format!("{d:.3e}")),
+    );
+    let detector = found.detector.zip(found.inner_over_convergence);
+    say(
+        "Detector (inner angle over convergence)",
+        detector.map(|(name, ratio)| format!("{name} ({ratio:.2})")),
+    );
+    rows
+}
+
 fn tilt_range_deg(workspace: &Workspace) -> Option<[f64; 2]> {
     let series = workspace.series.as_ref()?;
     let tilts = series.included_tilts();
@@ -154,6 +181,11 @@ pub fn markdown(workspace: &Workspace) -> String {
         .and_then(|series| series.nominal_pixel_size)
     {
         row("Nominal pixel size (Å)", format!("{nominal:.4}"));
+    }
+    if let Some(series) = &workspace.series {
+        for (name, value) in exposure_rows(&exposure(series, &workspace.project.parameters.beam)) {
+            row(name, value);
+        }
     }
     if let Some(used) = &workspace.project.calibration {
         let (crystal, zone) = (&used.params.crystal, &used.params.zone);

@@ -6,6 +6,7 @@ use super::pipeline::Stage;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::{Atoms, TiltSeries, Volume};
 pub use crate::preprocess::PrepareParams;
+use crate::preprocess::inspect::Beam;
 use crate::preprocess::{CalibrateParams, Calibration};
 use crate::reconstruct::{GeometryParams, ReconstructParams, Reconstructed};
 use crate::trace::refine::RefineParams;
@@ -35,6 +36,8 @@ pub struct Sources {
 pub struct Parameters {
     /// The pixel size from images of a crystal.
     pub calibrate: CalibrateParams,
+    /// The microscope, for dose and detector.
+    pub beam: Beam,
     /// Background and alignment.
     pub prepare: PrepareParams,
     /// Refinement of shifts and angles.
@@ -55,6 +58,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             calibrate: CalibrateParams::default(),
+            beam: Beam::default(),
             prepare: PrepareParams::default(),
             geometry: GeometryParams::default(),
             reconstruct: ReconstructParams::default(),

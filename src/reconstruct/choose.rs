@@ -4,14 +4,17 @@
 //! the noise of the other tilts, too wide a one (or too few) misses the object: both raise it. No truth, no model and no
 //! noise level enters.
 
-use super::{Engine, ReconstructError, ReconstructParams, Regularization, Resire, watch};
+use super::{
+    Engine, Iteration, ReconstructError, ReconstructParams, Regularization, Resire, watch,
+};
 use crate::model::{TiltSeries, center_index};
 use crate::monitor::Monitor;
 use ndarray::{Axis, s};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Every so many tilts one is left out.
-const LEAVE_OUT: usize = 5;
+pub(super) const LEAVE_OUT: usize = 5;
 /// Fewest tilts with which leaving some out says something.
 const FEWEST_TILTS: usize = 2 * LEAVE_OUT;
 /// Pixels along the tilt axis that trials are made of when one slice (nearly) knows nothing of the next.
@@ -130,12 +133,7 @@ fn try_out(
     params: &ReconstructParams,
     monitor: &Monitor,
 ) -> Result<Trial, ReconstructError> {
-    let mut resire = Resire::new(series, params, None, None, monitor)?;
-    let mut iterations = Vec::new();
-    // An iteration tells of the volume before it.
-    while iterations.len() <= params.iterations && watch::enough(&iterations).is_none() {
-        iterations.push(resire.step(monitor)?);
-    }
+    let iterations = until_explained(series, params, monitor)?;
     let free: Vec<f64> = iterations.iter().filter_map(|i| i.misfit_free).collect();
     let at = watch::lowest_at(&free).unwrap_or_default();
     Ok(Trial {
@@ -143,6 +141,21 @@ fn try_out(
         iterations: at.max(1),
         misfit_free: free.get(at).copied().unwrap_or(f64::NAN),
     })
+}
+
+/// The iterations until the tilts left out are explained no better.
+pub(super) fn until_explained(
+    series: &TiltSeries,
+    params: &ReconstructParams,
+    monitor: &Monitor,
+) -> Result<Vec<Iteration>, ReconstructError> {
+    let mut resire = Resire::new(series, params, None, None, monitor)?;
+    let mut iterations = Vec::new();
+    // An iteration tells of the volume before it.
+    while iterations.len() <= params.iterations && watch::enough(&iterations).is_none() {
+        iterations.push(resire.step(monitor)?);
+    }
+    Ok(iterations)
 }
 
 /// The vertex of the parabola through the best trial and its neighbors, over the logarithm of the width; `None` when no
@@ -188,6 +201,39 @@ fn width_note(trials: &[Trial], width: Option<f64>) -> String {
 /// The rows about the middle of what is seen, when rays (nearly) stay in their row, and the size of their volume; else
 /// the whole series.
 fn band(series: &TiltSeries, params: &ReconstructParams) -> (TiltSeries, [usize; 3]) {
+    let rows = middle_rows(series, params);
+    (
+        cut(series, rows.as_ref()),
+        band_size(series, params, rows.as_ref()),
+    )
+}
+
+/// Size of the volume of these rows.
+pub(super) fn band_size(
+    series: &TiltSeries,
+    params: &ReconstructParams,
+    rows: Option<&Range<usize>>,
+) -> [usize; 3] {
+    let size = super::volume_size(series, params);
+    [size[0], rows.map_or(size[1], Range::len), size[2]]
+}
+
+/// The series with these rows of its images only.
+pub(super) fn cut(series: &TiltSeries, rows: Option<&Range<usize>>) -> TiltSeries {
+    let Some(rows) = rows else {
+        return series.clone();
+    };
+    let mut part = series.without_pixels();
+    part.images = series
+        .images
+        .slice(s![.., .., rows.clone()])
+        .as_standard_layout()
+        .into_owned();
+    part
+}
+
+/// Rows about the middle of what is seen that are enough for a trial; `None` where rays cross them.
+pub(super) fn middle_rows(series: &TiltSeries, params: &ReconstructParams) -> Option<Range<usize>> {
     let [nx, ny] = series.image_size();
     let size = super::volume_size(series, params);
     let reach = size[0].max(size[2]).max(nx) as f64 / 2.0;
@@ -197,7 +243,7 @@ fn band(series: &TiltSeries, params: &ReconstructParams) -> (TiltSeries, [usize;
         .map(|a| a.phi.sin().abs().max(a.psi.sin().abs()))
         .fold(0.0, f64::max);
     if ny <= BAND || size[1] != ny || reach * steepest > CROSSING {
-        return (series.clone(), size);
+        return None;
     }
     let of_row = |y: usize| -> f64 {
         let pixels = series.images.index_axis(Axis(2), y);
@@ -212,11 +258,5 @@ fn band(series: &TiltSeries, params: &ReconstructParams) -> (TiltSeries, [usize;
     let moment: f64 = weights.iter().enumerate().map(|(y, w)| y as f64 * w).sum();
     let middle = (moment / total.max(f64::MIN_POSITIVE)).round() as usize;
     let first = middle.saturating_sub(center_index(BAND)).min(ny - BAND);
-    let mut part = series.clone();
-    part.images = series
-        .images
-        .slice(s![.., .., first..first + BAND])
-        .as_standard_layout()
-        .into_owned();
-    (part, [size[0], BAND, size[2]])
+    Some(first..first + BAND)
 }

@@ -10,6 +10,7 @@
 //! missing wedge included. Its width is chosen by tilts left out of short reconstructions.
 
 mod choose;
+mod denoising;
 mod forecast;
 pub mod geometry;
 mod half_sets;
@@ -22,6 +23,7 @@ pub mod slab;
 mod watch;
 
 pub use choose::Trial;
+pub use denoising::{DenoisingVerdict, Prediction, judge_denoising};
 pub use forecast::{Forecast, check_memory, forecast};
 pub use geometry::{
     GeometryParams, GeometryRefined, GeometryRound, GeometryVerdict, judge_geometry, low_passed_r,
@@ -164,6 +166,12 @@ impl Default for ReconstructParams {
 }
 
 impl ReconstructParams {
+    /// Whether the `tilt`-th of those that take part is left out of the fit.
+    #[must_use]
+    pub fn is_left_out(&self, tilt: usize) -> bool {
+        self.leave_out.is_some_and(|k| tilt % k == k / 2)
+    }
+
     /// The projector asked for.
     #[must_use]
     pub fn method(&self) -> Method {

@@ -79,7 +79,7 @@ impl Resire {
             support_cut.as_ref().or(support),
         );
         let fitted: Vec<bool> = (0..used.len())
-            .map(|tilt| params.leave_out.is_none_or(|k| tilt % k != k / 2))
+            .map(|tilt| !params.is_left_out(tilt))
             .collect();
         let (problem, no_device) = place(&used, &part, &fitted, start, support);
         let mut this = Self {

@@ -51,6 +51,14 @@ pub enum Action {
     View(ViewChange),
     /// Change parameters.
     SetPrepare(PrepareParams),
+    /// Draw, change or forget the line whose counts are plotted.
+    Line(super::measuring::LineWish),
+    /// What the microscope did, for dose and detector.
+    SetBeam(crate::preprocess::inspect::Beam),
+    /// Show or hide the gallery of all tilts.
+    ShowGallery(bool),
+    /// Write all tilts on a sheet; `true` their spectra.
+    ExportGallery(bool),
     /// Show, edit or reset the masks of the background step.
     Mask(MaskWish),
     /// Take the preparation back: the series is as read again.
@@ -73,6 +81,8 @@ pub enum Action {
     OpenFresh(Vec<PathBuf>, OpenHints),
     /// Denoise the shown tilt for a look.
     PreviewDenoise,
+    /// Compare how well tilts left out are predicted with and without denoising.
+    JudgeDenoising,
     /// Change parameters.
     SetReconstruct(ReconstructParams),
     /// Change parameters.

@@ -9,6 +9,7 @@ use super::examining::Examining;
 use super::figure_cache::FigureCache;
 use super::layout::Layout;
 use super::masking::Masking;
+use super::mosaic::Mosaic;
 use super::palette::Palette;
 use super::panels::{self, Panels};
 use super::questions::{Questions, toasts_ui};
@@ -63,6 +64,7 @@ pub struct App {
     palette: Palette,
     questions: Questions,
     calibration: CalibrationWindow,
+    mosaic: Mosaic,
     actions: Actions,
     doubts: Latest<doubts::Request, Vec<Doubtful>>,
     doubts_of: u64,
@@ -118,6 +120,7 @@ impl App {
             palette: Palette::default(),
             questions: Questions::default(),
             calibration: CalibrationWindow::default(),
+            mosaic: Mosaic::default(),
             actions: Actions::default(),
             doubts: Latest::new("doubtful-places", waker(), |request| {
                 doubts::doubtful(&request)
@@ -468,9 +471,11 @@ impl App {
             palette,
             questions,
             calibration,
+            mosaic,
             ..
         } = self;
         calibration.ui(ctx, state, actions);
+        mosaic.ui(ctx, state, actions);
         palette.ui(ctx, state, actions);
         keys::help_ui(ctx, state, actions);
         questions.ui(ctx, state, actions);

@@ -50,6 +50,11 @@ pub enum ExportKind {
     Table(String),
     /// A sheet of maps.
     Sheet(SheetKind),
+    /// All tilts on a sheet.
+    Gallery {
+        /// Their spectra instead.
+        spectra: bool,
+    },
     /// The analysis, a folder.
     Analysis,
     /// The report, a folder.
@@ -72,6 +77,10 @@ impl Ask {
             Self::Export(ExportKind::Figure(_)) => "Export the figure",
             Self::Export(ExportKind::Table(_)) => "Export the table",
             Self::Export(ExportKind::Sheet(_)) => "Export the maps",
+            Self::Export(ExportKind::Gallery { spectra: false }) => "Export all tilts",
+            Self::Export(ExportKind::Gallery { spectra: true }) => {
+                "Export the spectra of all tilts"
+            }
             Self::Export(ExportKind::Analysis) => "Export the analysis",
             Self::Export(ExportKind::Report) => "Export the report",
         }
@@ -103,7 +112,9 @@ impl Ask {
                 "The ending chooses the format: .svg, .png or .csv"
             }
             Self::Export(ExportKind::Table(_)) => "A table of numbers: .csv",
-            Self::Export(ExportKind::Sheet(_)) => "The ending chooses the format: .svg or .png",
+            Self::Export(ExportKind::Sheet(_) | ExportKind::Gallery { .. }) => {
+                "The ending chooses the format: .svg or .png"
+            }
             Self::Export(ExportKind::Analysis) => {
                 "A folder: JSON, CSV, extended XYZ and the figures"
             }
@@ -132,6 +143,8 @@ impl Ask {
             Self::Export(ExportKind::Sheet(SheetKind::Filmstrip)) => {
                 format!("{name}_filmstrip.png")
             }
+            Self::Export(ExportKind::Gallery { spectra: false }) => format!("{name}_tilts.png"),
+            Self::Export(ExportKind::Gallery { spectra: true }) => format!("{name}_spectra.png"),
             Self::Export(ExportKind::Analysis) => format!("{name}_analysis"),
             Self::Export(ExportKind::Report) => format!("{name}_report"),
         }

@@ -1,9 +1,13 @@
 //! The figures of the tray, remade only when what they show has changed.
 
+use super::measuring;
 use super::state::AppState;
 use crate::analyze::compare;
 use crate::figures::tables::{self, Table};
-use crate::figures::{Figure, cutoff::cutoff_figures, overlay, plots, quality};
+use crate::figures::{Figure, cutoff::cutoff_figures, overlay, plots, preparation, quality};
+use crate::preprocess::Drift;
+use crate::preprocess::inspect::Damage;
+use crate::project::Stage;
 use std::sync::Arc;
 
 /// What a figure was made from; equal keys mean an equal figure.
@@ -19,13 +23,21 @@ struct Key {
     geometry: Option<(usize, f64)>,
     preparation: usize,
     reconstructed: usize,
+    record: String,
+    line: Option<LineKey>,
 }
+
+/// Series, tilt, line and width of a line profile.
+type LineKey = (usize, usize, [[f64; 2]; 2], f64);
 
 /// The figures there are, in the order of the tray.
 #[derive(Debug, Default)]
 pub struct FigureCache {
     key: Key,
     run: Vec<Figure>,
+    drift: Vec<Figure>,
+    line: Vec<Figure>,
+    preparation: Vec<Table>,
     trace: Vec<Figure>,
     analysis: Vec<Figure>,
     comparison: Vec<Figure>,
@@ -68,7 +80,21 @@ impl FigureCache {
             geometry: state.live.geometry.as_ref().map(|g| (g.number, g.r1)),
             preparation: identity(state.preparation.as_ref()),
             reconstructed: identity(workspace.reconstructed.as_ref()),
+            record: workspace
+                .record(Stage::Prepare)
+                .map_or_else(String::new, |record| record.output_hash.clone()),
+            line: state.view.line.ends_px.and_then(|ends| {
+                let series = measuring::measured_series(state)?;
+                let of = Arc::as_ptr(series).addr();
+                Some((of, state.view.tilt, ends, state.view.line.width_px))
+            }),
         };
+        if key.record != self.key.record {
+            self.prepare(state);
+        }
+        if key.line != self.key.line {
+            self.line = measuring::figure(state).into_iter().collect();
+        }
         let stale = key.iterations != self.key.iterations
             || key.geometry != self.key.geometry
             || key.preparation != self.key.preparation
@@ -118,6 +144,26 @@ impl FigureCache {
         self.key = key;
     }
 
+    /// What the record of the preparation says, also after the project was opened again.
+    fn prepare(&mut self, state: &AppState) {
+        let record = state.workspace.record(Stage::Prepare);
+        let detail = |name: &str| record.and_then(|record| record.details.get(name)).cloned();
+        let drift = detail("drift").and_then(|v| serde_json::from_value::<Drift>(v).ok());
+        let damage = detail("damage").and_then(|v| serde_json::from_value::<Vec<Damage>>(v).ok());
+        self.drift = drift
+            .as_ref()
+            .and_then(preparation::drift_figure)
+            .into_iter()
+            .collect();
+        self.preparation = drift
+            .as_ref()
+            .map(preparation::drift_table)
+            .into_iter()
+            .collect();
+        self.preparation
+            .extend(damage.as_deref().and_then(preparation::damage_table));
+    }
+
     /// Lays this model and the others over one another.
     fn compare(&mut self, state: &AppState) {
         (self.comparison, self.compared) = (Vec::new(), None);
@@ -144,13 +190,16 @@ impl FigureCache {
 
     /// Every figure there is.
     pub fn all(&self) -> impl Iterator<Item = &Figure> {
-        let own = self.run.iter().chain(&self.trace).chain(&self.analysis);
-        own.chain(&self.comparison)
+        let own = self.run.iter().chain(&self.drift).chain(&self.line);
+        own.chain(&self.trace)
+            .chain(&self.analysis)
+            .chain(&self.comparison)
     }
 
     /// Every table there is.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().chain(&self.compared)
+        let own = self.preparation.iter().chain(&self.tables);
+        own.chain(&self.compared)
     }
 
     /// A table by its id.

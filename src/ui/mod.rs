@@ -16,6 +16,8 @@ pub mod figure_cache;
 pub mod keys;
 pub mod layout;
 pub mod masking;
+pub mod measuring;
+pub mod mosaic;
 pub mod palette;
 pub mod panels;
 pub mod perform;

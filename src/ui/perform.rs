@@ -8,6 +8,7 @@ use super::app::App;
 use super::dialogs::{Ask, ExportKind, SheetKind};
 use super::editing::{self, Edited};
 use super::masking::{self, MaskTool, MaskWish};
+use super::measuring;
 use super::queue::{self, Proposal};
 use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
@@ -125,6 +126,7 @@ impl App {
             Action::ExportReport => self.ask_export(ExportKind::Report),
             Action::ExportFigure(id) => self.ask_export(ExportKind::Figure(id)),
             Action::ExportTable(id) => self.ask_export(ExportKind::Table(id)),
+            Action::ExportGallery(spectra) => self.ask_export(ExportKind::Gallery { spectra }),
             Action::ExportSheet(kind) => self.ask_export(ExportKind::Sheet(kind)),
             Action::Calibration(wish) => self.calibrate(ctx, wish),
             Action::CompareWith => self.dialogs.open(ctx, Ask::CompareWith),
@@ -218,6 +220,11 @@ impl App {
             }
             ExportKind::Table(id) => Export::Table(Box::new(self.figures.table(id)?.clone())),
             ExportKind::Sheet(kind) => Export::Sheet(Box::new(self.sheet(*kind)?), page),
+            ExportKind::Gallery { spectra } => Export::Gallery {
+                series: Arc::clone(workspace.best_series()?),
+                spectra: *spectra,
+                page,
+            },
             ExportKind::Analysis => Export::Analysis(
                 Arc::clone(workspace.analyzed.as_ref()?),
                 workspace.volume.clone(),
@@ -301,6 +308,16 @@ impl App {
                     self.submit(job);
                 }
             }
+            Action::JudgeDenoising => {
+                let workspace = &self.state.workspace;
+                if let Some(series) = &workspace.series {
+                    let job = Job::JudgeDenoising {
+                        series: Arc::clone(series),
+                        params: workspace.project.parameters.prepare.clone(),
+                    };
+                    self.submit(job);
+                }
+            }
             Action::Resume => match resume_job(&self.state) {
                 Ok(job) => self.submit(job),
                 Err(why) => self.state.toast(Severity::Warning, why),
@@ -343,6 +360,7 @@ impl App {
         let parameters = &mut state.workspace.project.parameters;
         match action {
             Action::SetPrepare(params) => parameters.prepare = params,
+            Action::SetBeam(beam) => parameters.beam = beam,
             Action::Mask(wish) => {
                 masking::perform(state, wish);
                 return None;
@@ -559,6 +577,8 @@ impl App {
         let view = &mut state.view;
         match action {
             Action::View(change) => change_view(state, change),
+            Action::Line(wish) => measuring::perform(state, wish),
+            Action::ShowGallery(show) => state.gallery = show,
             Action::ShowStage(stage) => view.stage = stage,
             Action::ShowPlot(plot) => view.plot = plot,
             Action::SetTool(tool) => {

@@ -174,6 +174,8 @@ pub struct ViewState {
     pub playing: bool,
     /// Which picture of the tilt.
     pub tilt_picture: TiltPicture,
+    /// The line whose counts are plotted.
+    pub line: super::measuring::LineView,
     /// How the mask of the background step is shown and edited.
     pub mask: MaskView,
     /// Whether the 3D view shows the volume beside the atoms (without atoms it always does).
@@ -240,6 +242,7 @@ impl Default for ViewState {
             tilt: 0,
             playing: false,
             tilt_picture: TiltPicture::Measured,
+            line: super::measuring::LineView::default(),
             mask: MaskView::default(),
             show_volume: false,
             iso_level: None,
@@ -411,6 +414,10 @@ pub struct AppState {
     pub nudges: Nudges,
     /// A tilt denoised for a look, and of which series it is one.
     pub preview: Option<Preview>,
+    /// Whether the gallery of all tilts is open.
+    pub gallery: bool,
+    /// Whether denoising helps this series, once someone asked.
+    pub denoising: Option<crate::reconstruct::DenoisingVerdict>,
     /// The mask of the shown image.
     pub shown_mask: Option<ShownMask>,
     /// Changes of masks that were taken back, the last one last.
@@ -650,6 +657,10 @@ impl AppState {
                 self.view.tilt = tilt;
                 self.view.tilt_picture = TiltPicture::Preview;
             }
+            JobOutput::DenoisingJudged(verdict) => {
+                self.say(Severity::Info, verdict.sentence());
+                self.denoising = Some(verdict);
+            }
             JobOutput::Calibrated { images, found } => self.calibrating.take(images, found),
             JobOutput::OtherAnalyzed { name, outcome } => {
                 let mut name = name;
@@ -763,6 +774,7 @@ impl AppState {
         self.live = LiveRun::default();
         self.nudges = Nudges::default();
         self.masks_undone.clear();
+        self.denoising = None;
         self.preparation = None;
         self.preview = None;
         self.others.clear();

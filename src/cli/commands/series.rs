@@ -36,6 +36,8 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
             "agreement": found.agreement,
             "outliers": found.outliers,
             "shifts_px": outcome.shifts_px,
+            "axis": outcome.axis,
+            "axis_offset_px": found.axis_offset_px,
         })
     });
     let result = json!({

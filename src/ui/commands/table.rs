@@ -10,6 +10,7 @@ use crate::monitor::Stopped;
 use crate::project::{Mark, Stage};
 use crate::ui::actions::{Action, ViewChange};
 use crate::ui::calibration::CalibrationWish;
+use crate::ui::measuring::LineWish;
 use crate::ui::queue::Proposal;
 use crate::ui::state::{TiltPicture, Tool, ViewKind};
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
@@ -614,6 +615,24 @@ pub static COMMANDS: &[Command] = &[
         }
     ),
     command!(
+        View,
+        "tilt_gallery",
+        "All tilts",
+        "Show all images of the series side by side, or their power spectra; a click shows one",
+        [],
+        has_series,
+        |s| Action::ShowGallery(!s.gallery)
+    ),
+    command!(
+        View,
+        "measure_line",
+        "Measure a line",
+        "Drag a line over the tilt image: its counts are plotted with the width of the highest peak",
+        [],
+        has_series,
+        |s| Action::Line(LineWish::Measure(!s.view.line.measuring))
+    ),
+    command!(
         ---View,
         "theme",
         "Light or dark",
@@ -703,6 +722,15 @@ pub static COMMANDS: &[Command] = &[
         [],
         has_series,
         |_| Action::PreviewDenoise
+    ),
+    command!(
+        Run,
+        "judge_denoising",
+        "Compare R_free",
+        "Predict tilts left out from the others as measured and denoised: what predicts them better is nearer the truth",
+        [],
+        |s| can_run(s, Stage::Reconstruct),
+        |_| Action::JudgeDenoising
     ),
     command!(
         Run,

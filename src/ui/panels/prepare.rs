@@ -3,8 +3,8 @@
 
 use super::form::Form;
 use super::params;
-use super::{command_button, fact, run_row, section};
-use crate::preprocess::{Bm3dParams, FrameParams, PrepareParams, Prepared, Step};
+use super::{command_button, fact, name_cell, run_row, section};
+use crate::preprocess::{Bm3dParams, FrameId, FrameParams, PrepareParams, Prepared, Step};
 use crate::project::Stage;
 use crate::reconstruct::GeometryParams;
 use crate::ui::actions::{Action, Actions, ViewChange};
@@ -44,11 +44,15 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
             .is_some_and(|p| p.drift.is_some())
     {
         step_ui(ui, Step::Drift, &mut params, state);
+        if !params.skip.contains(&Step::Drift) {
+            frames_ui(ui, state, &mut params, actions);
+        }
     }
     for step in [Step::Denoise, Step::Background, Step::Align] {
         step_ui(ui, step, &mut params, state);
         if step == Step::Denoise && params.denoise {
             command_button(ui, state, actions, "preview_denoise");
+            denoising_ui(ui, state, actions);
         }
         if step == Step::Background && !params.skip.contains(&step) {
             mask_ui(ui, state, actions);
@@ -114,6 +118,7 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
                 BACKGROUND.ui(ui, params);
             }
             Step::Align => {
+                axis_ui(ui, params);
                 DOSE.ui(ui, params);
                 ui.weak("Alt+arrows move the shown tilt by 0.1 px.");
             }
@@ -128,6 +133,102 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
             ui.add(egui::Label::new(egui::RichText::new(note).weak()).wrap());
         }
     }
+}
+
+/// Which frames of the shown tilt take part, and where their drift is told.
+fn frames_ui(ui: &mut Ui, state: &AppState, params: &mut PrepareParams, actions: &mut Actions) {
+    let Some(frames) = state
+        .workspace
+        .series
+        .as_ref()
+        .and_then(|s| s.frames.as_ref())
+    else {
+        return;
+    };
+    let tilt = state.view.tilt + 1;
+    let dropped = &mut params.frames.drop_frames;
+    let of_tilt = dropped.iter().filter(|id| id.tilt == tilt).count();
+    ui.horizontal_wrapped(|ui| {
+        name_cell(ui, &format!("Frames of tilt {tilt}"))
+            .on_hover_text("Click a frame to leave it out of its tilt, or to take it in again");
+        for frame in 1..=frames.per_tilt {
+            let id = FrameId { tilt, frame };
+            let used = !dropped.contains(&id);
+            // One must remain.
+            let may = !used || of_tilt + 1 < frames.per_tilt;
+            let button = egui::Button::selectable(used, frame.to_string());
+            let response = ui.add_enabled(may, button);
+            response.widget_info(|| {
+                let text = format!("Use frame {frame} of tilt {tilt}");
+                egui::WidgetInfo::selected(egui::Role::CheckBox, may, used, text)
+            });
+            if response.clicked() {
+                if used {
+                    dropped.push(id);
+                } else {
+                    dropped.retain(|other| *other != id);
+                }
+            }
+        }
+    });
+    if !dropped.is_empty() {
+        ui.horizontal(|ui| {
+            fact(ui, "Left out", format!("{} frames in all", dropped.len()));
+            if ui.small_button("Use all").clicked() {
+                dropped.clear();
+            }
+        });
+    }
+    if state
+        .preparation
+        .as_ref()
+        .is_some_and(|p| p.drift.is_some())
+    {
+        ui.horizontal(|ui| {
+            for (plot, text) in [("drift", "Plot of the drift"), ("drift_table", "Table")] {
+                if ui.link(text).clicked() {
+                    actions.push(Action::ShowPlot(plot.to_owned()));
+                }
+            }
+        });
+    }
+}
+
+/// The direction of the tilt axis: searched, or given.
+fn axis_ui(ui: &mut Ui, params: &mut PrepareParams) {
+    let number = params::Number {
+        range: -45.0..=45.0,
+        speed: 0.02,
+        digits: 2,
+        unit: "°",
+    };
+    let help = "Angle of the tilt axis from y, counter-clockwise. Searched unless it is given; it stays y unless the tilts \
+                clearly say otherwise";
+    params::optional(
+        ui,
+        "Axis from y",
+        help,
+        &mut params.axis_deg,
+        0.0,
+        "searched",
+        number,
+    );
+}
+
+/// What denoising does to the prediction of tilts left out.
+fn denoising_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    command_button(ui, state, actions, "judge_denoising");
+    let Some(verdict) = &state.denoising else {
+        return;
+    };
+    for (name, found) in [
+        ("R_free without", verdict.measured),
+        ("R_free with", verdict.denoised),
+    ] {
+        let text = format!("{:.4} (misfit {:.4})", found.r_free, found.misfit_free);
+        fact(ui, name, text);
+    }
+    ui.strong(capitalised(verdict.word()));
 }
 
 /// The mask over the image and the tools that edit it.

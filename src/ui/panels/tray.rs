@@ -27,7 +27,9 @@ const TABS: [(&str, &str, &str); 9] = [
 ];
 
 /// Names of further tabs, shorter than their figures' titles.
-const SHORT: [(&str, &str); 13] = [
+const SHORT: [(&str, &str); 15] = [
+    ("drift", "Drift"),
+    ("line_profile", "Line profile"),
     ("blur_width", "Blur width"),
     ("cutoff", "Cutoff"),
     ("pdf_phases", "PDF by phase"),

@@ -8,6 +8,7 @@ use crate::model::{TiltSeries, Volume, center_index};
 use crate::preprocess::Prepared;
 use crate::ui::actions::{Action, Actions};
 use crate::ui::masking;
+use crate::ui::measuring;
 use crate::ui::state::{AppState, ColorMap, TiltPicture};
 use crate::ui::theme;
 use eframe::egui::{self, Align2, Color32, ColorImage, Rect, Sense, Stroke, Ui, pos2, vec2};
@@ -196,7 +197,9 @@ impl TiltView {
         );
         if !state.view.tilt_picture.is_spectrum() {
             draw_axis(ui, &viewport, series, tilt);
+            draw_drift(ui, &viewport, state, tilt);
             masking::draw(ui, &viewport, state, series, &response);
+            measuring::draw(ui, &viewport, state, series);
             draw_crosshair(ui, &viewport, state, series, tilt);
             if series.pixel_size.is_some() {
                 canvas::scale_bar(ui, &viewport);
@@ -217,6 +220,9 @@ impl TiltView {
         if edits_mask {
             let wish = masking::interact(ui, &viewport, state, series, &response);
             actions.extend(wish.map(Action::Mask));
+        } else if state.view.line.measuring && !state.view.tilt_picture.is_spectrum() {
+            let wish = measuring::interact(ui, &viewport, series, &response);
+            actions.extend(wish.map(Action::Line));
         } else if response.dragged_by(egui::PointerButton::Primary) {
             canvas::pan(&mut self.camera, &viewport, response.drag_delta());
         }
@@ -363,6 +369,32 @@ fn draw_axis(ui: &Ui, viewport: &Viewport, series: &TiltSeries, tilt: usize) {
         Align2::LEFT_TOP,
         &text,
     );
+}
+
+/// How the specimen drifted from frame to frame of this tilt; the longest arrow of the series has always the same length.
+fn draw_drift(ui: &Ui, viewport: &Viewport, state: &AppState, tilt: usize) {
+    const LONGEST: f64 = 56.0;
+    let drift = (state.preparation.as_ref()).and_then(|done| done.drift.as_ref());
+    let Some((drift, own)) = drift.and_then(|drift| Some((drift, drift.tilts.get(tilt)?))) else {
+        return;
+    };
+    let speed = |v: [f64; 2]| v[0].hypot(v[1]);
+    let most = drift
+        .tilts
+        .iter()
+        .map(|t| speed(t.px_per_frame))
+        .fold(1e-9, f64::max);
+    let [x, y] = own.px_per_frame.map(|v| (v / most * LONGEST) as f32);
+    let middle = viewport.rect.left_bottom() + vec2(74.0, -84.0);
+    let painter = ui.painter_at(viewport.rect);
+    let arrow = vec2(x, -y);
+    painter.arrow(middle - arrow * 0.5, arrow, Stroke::new(2.0, theme::ALARM));
+    let text = own.angstrom_per_frame.map_or_else(
+        || format!("drift {:.2} px/frame", speed(own.px_per_frame)),
+        |v| format!("drift {:.2} Å/frame", speed(v)),
+    );
+    let below = middle + vec2(0.0, 0.5 * arrow.y.abs() + 8.0);
+    canvas::label(ui, viewport.rect, below, Align2::CENTER_TOP, &text);
 }
 
 fn draw_crosshair(
