@@ -52,6 +52,8 @@ pub enum Command {
     Preprocess(Preprocess),
     /// True pixel size from images of a known crystal
     Calibrate(Calibrate),
+    /// All images of a tilt series on one sheet, or their power spectra
+    Gallery(Gallery),
     /// RESIRE: tilt series → volume
     Reconstruct(Reconstruct),
     /// Slabs of a reconstruction (`reconstruct --slab`) → the whole volume
@@ -140,6 +142,9 @@ pub struct Preprocess {
     /// How
     #[command(flatten)]
     pub params: crate::preprocess::PrepareParams,
+    /// Also predict tilts left out with and without denoising, and say which predicts them better
+    #[arg(long)]
+    pub judge_denoising: bool,
     /// Prepared stack to write (.mrc, .npy)
     #[arg(short, long)]
     pub output: PathBuf,
@@ -157,6 +162,28 @@ pub struct Calibrate {
     /// How
     #[command(flatten)]
     pub params: crate::preprocess::CalibrateParams,
+}
+
+/// `aetlas gallery`.
+#[derive(Debug, Args)]
+pub struct Gallery {
+    /// The stack (`path` or `path:variable`); `--projections` says the same
+    pub stack: Option<String>,
+    /// The tilt series
+    #[command(flatten)]
+    pub series: SeriesInput,
+    /// Power spectra instead of the images
+    #[arg(long)]
+    pub spectra: bool,
+    /// Width of the sheet, mm; at least two columns of a journal
+    #[arg(long, value_name = "MM", default_value_t = 170.0)]
+    pub width_mm: f64,
+    /// Pixels per inch of a PNG
+    #[arg(long)]
+    pub dpi: Option<f64>,
+    /// Sheet to write (.png, .svg)
+    #[arg(short, long)]
+    pub output: PathBuf,
 }
 
 /// `aetlas reconstruct`.

@@ -152,6 +152,7 @@ fn dispatch(runner: &Runner, command: Command) -> anyhow::Result<End> {
         Command::Info(args) => commands::info(runner, &args),
         Command::Preprocess(args) => commands::preprocess(runner, args),
         Command::Calibrate(args) => commands::calibrate(runner, &args),
+        Command::Gallery(args) => commands::gallery(runner, args),
         Command::Reconstruct(args) => commands::reconstruct(runner, args),
         Command::Merge(args) => commands::merge(runner, &args),
         Command::RefineGeometry(args) => commands::refine_geometry(runner, args),

@@ -29,6 +29,13 @@ pub fn calibrate(
     Ok((images, found))
 }
 
+/// The axis that is less than half as long as any other: a few images of many pixels, whatever the order of the file.
+fn shortest_axis(shape: &[usize]) -> Option<usize> {
+    let shortest = (0..shape.len()).min_by_key(|&axis| shape[axis])?;
+    let clearly = |axis: usize| axis == shortest || 2 * shape[shortest] < shape[axis];
+    (0..shape.len()).all(clearly).then_some(shortest)
+}
+
 fn crystal_images(
     file: &str,
     array: LoadedArray,
@@ -58,10 +65,14 @@ fn crystal_images(
         }
         3 => {
             // The axis that is neither x nor y; of the other two the later one runs along the rows.
-            let sections = axes
-                .unwrap_or(array.format.stack_axes())
+            let usual = (axes.unwrap_or(array.format.stack_axes()))
                 .find(|c| !"xy".contains(c))
                 .unwrap_or(0);
+            let sections = if axes.is_some() {
+                usual
+            } else {
+                shortest_axis(array.data.shape()).unwrap_or(usual)
+            };
             let data = array.data.into_dimensionality::<Ix3>();
             Ok(data
                 .map_err(JobError::failed)?
@@ -73,5 +84,17 @@ fn crystal_images(
         _ => Err(JobError::Failed(format!(
             "{file}: an image or a stack of images was expected, {shape} was found"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_large_images_are_told_by_their_shape() {
+        assert_eq!(shortest_axis(&[5, 512, 512]), Some(0));
+        assert_eq!(shortest_axis(&[512, 512, 5]), Some(2));
+        assert_eq!(shortest_axis(&[512, 512, 400]), None);
     }
 }

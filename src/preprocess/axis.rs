@@ -11,7 +11,7 @@ use super::align::{Profiles, profile_of};
 use crate::monitor::{Monitor, Stopped};
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Directions tried to each side of y, and their distance.
 const REACH_DEG: f64 = 8.0;
@@ -26,7 +26,7 @@ const CLEAR_ERRORS: f64 = 4.0;
 const WORTHWHILE_PX: f64 = 0.5;
 
 /// Where the tilt axis lies.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TiltAxis {
     /// Angle from the y axis, counter-clockwise, degrees.
     pub angle_deg: f64,

@@ -146,6 +146,8 @@ pub struct Prepared {
     pub series: Arc<TiltSeries>,
     /// How the specimen drifted during the frames; `None` when there were none, or they were left alone.
     pub drift: Option<Drift>,
+    /// The registered frames of each tilt summed, shape `(tilt, x, y)`, before anything else was done; `None` as above.
+    pub summed: Option<Array3<f32>>,
     /// What BM3D made of the raw counts, before anything was subtracted or moved; `None` when it was not asked for.
     pub denoised: Option<Denoised>,
     /// What was subtracted, shape `(tilt, x, y)`, before the images were moved; `None` when nothing was.
@@ -325,6 +327,7 @@ pub fn prepare(
     Ok(Prepared {
         series: Arc::new(prepared),
         drift,
+        summed: summed.map(|summed| summed.images),
         damage,
         axis: work.axis,
         denoised,

@@ -5,6 +5,7 @@ use super::handwork::breakdown;
 use super::pipeline::Stage;
 use super::workspace::Workspace;
 use crate::preprocess::inspect::{Exposure, exposure};
+use crate::preprocess::{PrepareParams, TiltAxis};
 use crate::trace::cutoff::{Cutoff, justify};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -145,6 +146,33 @@ pub fn exposure_rows(found: &Exposure) -> Vec<(&'static str, String)> {
     rows
 }
 
+/// What the preparation found of the tilt axis, and what was done by hand on the way.
+fn preparation_rows(workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let Some(record) = workspace.record(Stage::Prepare) else {
+        return rows;
+    };
+    let axis = record.details.get("axis").cloned();
+    if let Some(axis) = axis.and_then(|axis| serde_json::from_value::<TiltAxis>(axis).ok()) {
+        let text = format!("{:+.2} ± {:.2}", axis.angle_deg, axis.error_deg);
+        rows.push(("Tilt axis from y (°)", text));
+    }
+    let params = serde_json::from_value::<PrepareParams>(record.params.clone()).unwrap_or_default();
+    let edits = &params.mask_edits;
+    if !edits.is_empty() {
+        let images: std::collections::BTreeSet<usize> = edits.iter().map(|e| e.tilt).collect();
+        let text = format!("{} changes on {} images", edits.len(), images.len());
+        rows.push(("Masks edited by hand", text));
+    }
+    if !params.frames.drop_frames.is_empty() {
+        rows.push((
+            "Frames left out",
+            params.frames.drop_frames.len().to_string(),
+        ));
+    }
+    rows
+}
+
 fn tilt_range_deg(workspace: &Workspace) -> Option<[f64; 2]> {
     let series = workspace.series.as_ref()?;
     let tilts = series.included_tilts();
@@ -212,6 +240,9 @@ pub fn markdown(workspace: &Workspace) -> String {
                 format!("{:.2} Å ({in_pixels})", drift * pixel)
             });
         row("Mean drift per frame", text);
+    }
+    for (name, value) in preparation_rows(workspace) {
+        row(name, value);
     }
     let params = &workspace.project.parameters.reconstruct;
     if let Some(run) = &workspace.reconstructed {

@@ -51,6 +51,8 @@ pub enum Action {
     View(ViewChange),
     /// Change parameters.
     SetPrepare(PrepareParams),
+    /// Show the picture before the last step of the preparation that is shown, or go back to it.
+    BlinkStep,
     /// Draw, change or forget the line whose counts are plotted.
     Line(super::measuring::LineWish),
     /// What the microscope did, for dose and detector.

@@ -28,7 +28,10 @@ pub enum CalibrationWish {
     /// Show or hide its window.
     Show(bool),
     /// Choose images.
-    Choose,
+    Choose {
+        /// By typing their paths.
+        by_path: bool,
+    },
     /// Change the crystal or how it is measured.
     Set(CalibrateParams),
     /// State the nominal pixel size, Å; `None` takes the files'.
@@ -72,7 +75,12 @@ impl App {
         let state = &mut self.state;
         match wish {
             CalibrationWish::Show(open) => state.calibrating.open = open,
-            CalibrationWish::Choose => self.dialogs.open(ctx, Ask::CrystalImages),
+            CalibrationWish::Choose { by_path: false } => {
+                self.dialogs.open(ctx, Ask::CrystalImages)
+            }
+            CalibrationWish::Choose { by_path: true } => {
+                self.dialogs.open_by_path(Ask::CrystalImages)
+            }
             CalibrationWish::Set(params) => {
                 state.workspace.project.parameters.calibrate = params;
                 state.touch();
@@ -181,10 +189,7 @@ impl CalibrationWindow {
                     });
                 });
             });
-        if !open
-            || (ctx.input(|i| i.key_pressed(egui::Key::Escape))
-                && ctx.memory(|m| m.focused().is_none()))
-        {
+        if !open {
             actions.push(Action::Calibration(CalibrationWish::Show(false)));
         }
     }
@@ -194,7 +199,14 @@ impl CalibrationWindow {
         let mut wish = |wish| actions.push(Action::Calibration(wish));
         ui.horizontal(|ui| {
             if ui.button("Choose images…").clicked() {
-                wish(CalibrationWish::Choose);
+                wish(CalibrationWish::Choose { by_path: false });
+            }
+            if ui
+                .button("Path…")
+                .on_hover_text("Type the paths instead")
+                .clicked()
+            {
+                wish(CalibrationWish::Choose { by_path: true });
             }
             ui.weak(match calibrating.files.len() {
                 0 => "of a known crystal".to_owned(),
@@ -510,12 +522,12 @@ impl CalibrationWindow {
 
 fn image_row(row: &mut egui_extras::TableRow<'_, '_>, index: usize, image: &ImageCalibration) {
     let [down, right] = image.drift_px_per_frame;
-    let rotation = image
+    let turn = image
         .scan_rotation_deg
-        .map_or_else(|| "–".to_owned(), |deg| signed(deg, 1));
+        .unwrap_or(image.crystal_rotation_deg);
     let texts = [
         format!("{}", index + 1),
-        rotation,
+        signed(turn, 1),
         format!("{:.5}", image.pixel_size),
         format!("{}", image.spots),
         format!("{}, {}", signed(down, 2), signed(right, 2)),

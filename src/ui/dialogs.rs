@@ -204,8 +204,8 @@ impl Dialogs {
     }
 
     /// Asks for a path to read by a field.
-    pub fn open_by_path(&mut self) {
-        self.type_path(Ask::Open, String::new());
+    pub fn open_by_path(&mut self, ask: Ask) {
+        self.type_path(ask, String::new());
     }
 
     /// Asks where something goes; the field is filled with a sensible place.

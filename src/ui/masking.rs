@@ -93,7 +93,7 @@ pub fn perform(state: &mut AppState, wish: MaskWish) {
             view.shown = shown;
             view.tool = MaskTool::Off;
             if shown {
-                state.view.tilt_picture = TiltPicture::AsRead;
+                show_unmoved(state);
             }
             return;
         }
@@ -101,7 +101,8 @@ pub fn perform(state: &mut AppState, wish: MaskWish) {
             view.tool = tool;
             if tool != MaskTool::Off {
                 view.shown = true;
-                state.view.tilt_picture = TiltPicture::AsRead;
+                state.view.line.measuring = false;
+                show_unmoved(state);
             }
             return;
         }
@@ -140,6 +141,16 @@ pub fn perform(state: &mut AppState, wish: MaskWish) {
     state.touch();
 }
 
+/// Shows the image that masks belong to.
+fn show_unmoved(state: &mut AppState) {
+    if !is_unmoved(state) {
+        state.view.tilt_picture = match state.workspace.prepared {
+            Some(_) => TiltPicture::AsRead,
+            None => TiltPicture::Measured,
+        };
+    }
+}
+
 /// Collects and turns round, so that redoing brings them back in their order.
 trait RevOrder: Iterator + Sized {
     fn rev_order(self) -> std::iter::Rev<std::vec::IntoIter<Self::Item>> {
@@ -153,6 +164,9 @@ impl<I: Iterator> RevOrder for I {}
 fn is_unmoved(state: &AppState) -> bool {
     match state.view.tilt_picture {
         TiltPicture::AsRead
+        | TiltPicture::Registered
+        | TiltPicture::Denoised
+        | TiltPicture::Level
         | TiltPicture::Background
         | TiltPicture::Preview
         | TiltPicture::RemovedNoise => true,

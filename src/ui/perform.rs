@@ -10,7 +10,7 @@ use super::editing::{self, Edited};
 use super::masking::{self, MaskTool, MaskWish};
 use super::measuring;
 use super::queue::{self, Proposal};
-use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
+use super::state::{AppState, ColorBy, Severity, TiltPicture, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
 use crate::project::Stage;
 use eframe::egui;
@@ -106,7 +106,7 @@ impl App {
             }
             Action::OpenDialog => self.dialogs.open(ctx, Ask::Open),
             Action::OpenFolderDialog => self.dialogs.open(ctx, Ask::OpenFolder),
-            Action::OpenByPath => self.dialogs.open_by_path(),
+            Action::OpenByPath => self.dialogs.open_by_path(Ask::Open),
             Action::Open(paths, hints) => self.open(paths, hints),
             Action::OpenFresh(paths, hints) => {
                 if self.may_lose(Action::OpenFresh(paths.clone(), hints.clone())) {
@@ -577,6 +577,7 @@ impl App {
         let view = &mut state.view;
         match action {
             Action::View(change) => change_view(state, change),
+            Action::BlinkStep => blink_step(state),
             Action::Line(wish) => measuring::perform(state, wish),
             Action::ShowGallery(show) => state.gallery = show,
             Action::ShowStage(stage) => view.stage = stage,
@@ -672,6 +673,25 @@ fn propose(state: &mut AppState, place: [f64; 3]) {
     }
 }
 
+/// From a picture of the preparation to the one before it, and back.
+fn blink_step(state: &mut AppState) {
+    let view = &mut state.view;
+    if let Some(after) = view.blinked_from.take() {
+        view.tilt_picture = after;
+        return;
+    }
+    let steps = TiltPicture::steps(state.preparation.as_deref());
+    let at = steps
+        .iter()
+        .position(|(step, _)| *step == view.tilt_picture);
+    if let Some(at) = at.filter(|at| *at > 0) {
+        view.blinked_from = Some(view.tilt_picture);
+        view.tilt_picture = steps[at - 1].0;
+    } else {
+        view.tilt_picture = TiltPicture::Measured;
+    }
+}
+
 fn change_view(state: &mut AppState, change: ViewChange) {
     let view = &mut state.view;
     match change {
@@ -686,7 +706,10 @@ fn change_view(state: &mut AppState, change: ViewChange) {
         ViewChange::ImagePercentiles(limits) => view.image_percentiles = limits,
         ViewChange::Page(page) => view.page = page,
         ViewChange::Playing(playing) => view.playing = playing,
-        ViewChange::TiltPicture(picture) => view.tilt_picture = picture,
+        ViewChange::TiltPicture(picture) => {
+            view.tilt_picture = picture;
+            view.blinked_from = None;
+        }
         ViewChange::ShowVolume(show) => view.show_volume = show,
         ViewChange::IsoLevel(level) => view.iso_level = level,
         ViewChange::Clip(clip) => view.clip = clip,
@@ -712,6 +735,12 @@ fn cancel(state: &mut AppState) {
         state.help = false;
     } else if state.view.ghost.take().is_some() {
         // Only the ghost goes.
+    } else if state.calibrating.open {
+        state.calibrating.open = false;
+    } else if state.gallery {
+        state.gallery = false;
+    } else if state.view.line.measuring {
+        state.view.line.measuring = false;
     } else if state.view.mask.tool != MaskTool::Off {
         state.view.mask.tool = MaskTool::Off;
         state.view.mask.pending = None;

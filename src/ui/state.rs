@@ -59,6 +59,12 @@ pub enum TiltPicture {
     Fft,
     /// The image before preparation.
     AsRead,
+    /// The registered frames summed, before anything else was done.
+    Registered,
+    /// The image denoised, before anything was subtracted or moved.
+    Denoised,
+    /// The image without its background, before it was moved.
+    Level,
     /// What preparation subtracted as background.
     Background,
     /// What denoising took away.
@@ -74,6 +80,20 @@ impl TiltPicture {
     #[must_use]
     pub fn needs_volume(self) -> bool {
         matches!(self, Self::Computed | Self::Difference)
+    }
+
+    /// The pictures of the steps of a preparation, from the image as read to the prepared one.
+    #[must_use]
+    pub fn steps(done: Option<&Prepared>) -> Vec<(Self, &'static str)> {
+        let mut steps = vec![(Self::AsRead, "As read")];
+        if let Some(done) = done {
+            let mut also = |there: bool, step, name| steps.extend(there.then_some((step, name)));
+            also(done.summed.is_some(), Self::Registered, "Registered");
+            also(done.denoised.is_some(), Self::Denoised, "Denoised");
+            also(done.background.is_some(), Self::Level, "Level");
+        }
+        steps.push((Self::Measured, "Prepared"));
+        steps
     }
 
     /// Whether it is a power spectrum: without axis, crosshair and scale bar.
@@ -176,6 +196,8 @@ pub struct ViewState {
     pub tilt_picture: TiltPicture,
     /// The line whose counts are plotted.
     pub line: super::measuring::LineView,
+    /// What is shown again after a look at the picture before it.
+    pub blinked_from: Option<TiltPicture>,
     /// How the mask of the background step is shown and edited.
     pub mask: MaskView,
     /// Whether the 3D view shows the volume beside the atoms (without atoms it always does).
@@ -243,6 +265,7 @@ impl Default for ViewState {
             playing: false,
             tilt_picture: TiltPicture::Measured,
             line: super::measuring::LineView::default(),
+            blinked_from: None,
             mask: MaskView::default(),
             show_volume: false,
             iso_level: None,

@@ -6,7 +6,9 @@ mod series;
 
 pub(super) use models::{analyze, classify, compare, refine_atoms, residual, simulate, trace};
 pub(super) use project::{auto, bench, demo, info, report, run_project};
-pub(super) use series::{calibrate, merge, preprocess, project, reconstruct, refine_geometry};
+pub(super) use series::{
+    calibrate, gallery, merge, preprocess, project, reconstruct, refine_geometry,
+};
 
 use super::Runner;
 use crate::jobs::JobOutput;

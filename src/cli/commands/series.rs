@@ -1,11 +1,16 @@
 //! Commands that end in a stack or a volume.
 
 use super::{pick, say};
-use crate::cli::args::{Calibrate, Merge, Preprocess, Project, Reconstruct, RefineGeometry};
+use crate::cli::args::{
+    Calibrate, Gallery, Merge, Preprocess, Project, Reconstruct, RefineGeometry,
+};
 use crate::cli::{End, Runner, SERIES, VOLUMES, can_be_written, refuse_to_overwrite};
 use crate::figures::quality;
+use crate::figures::render::Page;
 use crate::jobs::{Job, JobOutput, calibrate, export, geometry, input, measure, slabs};
-use crate::reconstruct::NanPixels;
+use crate::model::TiltSeries;
+use crate::preprocess::PrepareParams;
+use crate::reconstruct::{DenoisingVerdict, NanPixels};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -15,8 +20,13 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     series.projections = series.projections.or(args.stack);
     let (series, notes) = input::load_series(&series)?;
     say(runner, &notes);
+    let series = Arc::new(series);
+    let judged = args
+        .judge_denoising
+        .then(|| judge_denoising(runner, &series, &args.params))
+        .transpose()?;
     let ran = runner.run(Job::Prepare {
-        series: Arc::new(series),
+        series,
         params: args.params,
     })?;
     let (outcome, record) = pick(&ran.outputs, |output| match output {
@@ -48,8 +58,10 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
             "left_outside": outcome.residual_level,
         })),
         "alignment": alignment,
+        "denoising": judged,
     });
     let mut lines = notes;
+    lines.extend(judged.map(|verdict| verdict.sentence()));
     lines.push(format!(
         "{} images of {x} × {y} → {}",
         prepared.len(),
@@ -57,6 +69,51 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     ));
     runner.print(&result, &lines);
     Ok(ran.end)
+}
+
+fn judge_denoising(
+    runner: &Runner,
+    series: &Arc<TiltSeries>,
+    params: &PrepareParams,
+) -> anyhow::Result<DenoisingVerdict> {
+    let ran = runner.run(Job::JudgeDenoising {
+        series: Arc::clone(series),
+        params: params.clone(),
+    })?;
+    pick(&ran.outputs, |output| match output {
+        JobOutput::DenoisingJudged(verdict) => Some(*verdict),
+        _ => None,
+    })
+}
+
+pub fn gallery(runner: &Runner, args: Gallery) -> anyhow::Result<End> {
+    can_be_written(&args.output, runner.common.force, &["png", "svg"])?;
+    let page = Page {
+        width_mm: args.width_mm,
+        dpi: args.dpi.unwrap_or(Page::default().dpi),
+        ..Page::default()
+    };
+    if let Some(why) = page.fault() {
+        anyhow::bail!(why);
+    }
+    let mut series = args.series;
+    series.projections = series.projections.or(args.stack);
+    let (series, notes) = input::load_series(&series)?;
+    say(runner, &notes);
+    export::write_gallery(
+        &series,
+        args.spectra,
+        &page,
+        &args.output,
+        runner.common.force,
+    )?;
+    let what = if args.spectra { "spectra" } else { "images" };
+    let line = format!("{} {what} → {}", series.len(), args.output.display());
+    runner.print(
+        &json!({ "tilts": series.len(), "spectra": args.spectra }),
+        &[line],
+    );
+    Ok(End::Done)
 }
 
 pub fn calibrate(runner: &Runner, args: &Calibrate) -> anyhow::Result<End> {

@@ -27,6 +27,8 @@ use spots::Spot;
 
 /// Scan rotations closer than this are one, degrees.
 const SAME_ROTATION_DEG: f64 = 0.5;
+/// Directions of the crystal closer than this are one: drift turns it by tenths of a degree.
+const SAME_DIRECTION_DEG: f64 = 2.0;
 /// Spots further than this from where the lattice puts them are other things, in units of a spot's own width.
 const REACH_WIDTHS: f64 = 1.5;
 /// Fewest reflections (of a pair ±g one) that a pixel size may rest on.
@@ -226,12 +228,22 @@ fn combine(images: Vec<ImageCalibration>, failed: Vec<String>) -> Calibration {
     let scales: Vec<f64> = images.iter().map(|i| i.pixel_size / i.nominal).collect();
     // Groups of images with one scan rotation, each with its mean.
     let mut groups: Vec<(f64, Vec<f64>)> = Vec::new();
+    let stated = images.iter().any(|image| image.scan_rotation_deg.is_some());
     for (image, scale) in images.iter().zip(&scales) {
-        let rotation = image.scan_rotation_deg.unwrap_or(0.0);
-        match groups
-            .iter_mut()
-            .find(|(of, _)| (of - rotation).abs() < SAME_ROTATION_DEG)
-        {
+        // Where no file says its scan rotation the crystal does: it turns the other way.
+        let rotation = match stated {
+            true => image.scan_rotation_deg.unwrap_or(0.0),
+            false => image.crystal_rotation_deg,
+        };
+        let same = |of: f64| match stated {
+            true => (of - rotation).abs() < SAME_ROTATION_DEG,
+            // The spots do not tell a crystal from one turned by half a turn.
+            false => {
+                let apart = (of - rotation).rem_euclid(180.0);
+                apart.min(180.0 - apart) < SAME_DIRECTION_DEG
+            }
+        };
+        match groups.iter_mut().find(|(of, _)| same(*of)) {
             Some((_, members)) => members.push(*scale),
             None => groups.push((rotation, vec![*scale])),
         }
@@ -424,7 +436,8 @@ fn index(
         let scale = length(q) / length(g) / nominal;
         ((scale - 1.0).abs() <= tolerance).then_some(scale)
     };
-    let mut best: Option<(f64, Map)> = None;
+    // Of a crystal that is its own mirror image both senses explain the same.
+    let mut best: [Option<(f64, Map)>; 2] = [None, None];
     for (k, one) in tried.iter().enumerate() {
         for other in &tried[k + 1..] {
             let turn = cross(one.wave, other.wave);
@@ -449,14 +462,20 @@ fn index(
                         [(a * h[1] - b * g[1]) / area, (b * g[0] - a * h[0]) / area]
                     });
                     let score = explained(spots, reflections, &map, width);
+                    let mirrored = usize::from(cross(map[0], map[1]) < 0.0);
+                    let best = &mut best[mirrored];
                     if best.as_ref().is_none_or(|(most, _)| score > *most) {
-                        best = Some((score, map));
+                        *best = Some((score, map));
                     }
                 }
             }
         }
     }
-    best.map(|(_, map)| map)
+    match best {
+        [Some((plain, map)), Some((mirrored, _))] if plain >= 0.98 * mirrored => Some(map),
+        [_, Some((_, map))] | [Some((_, map)), None] => Some(map),
+        [None, None] => None,
+    }
 }
 
 /// The spot at a place of the spectrum, up to sign.

@@ -616,6 +616,15 @@ pub static COMMANDS: &[Command] = &[
     ),
     command!(
         View,
+        "before_step",
+        "Before or after the shown step",
+        "Blink the tilt view between the shown step of the preparation and the one before it",
+        [shift(Key::B)],
+        has_after,
+        |_| Action::BlinkStep
+    ),
+    command!(
+        View,
         "tilt_gallery",
         "All tilts",
         "Show all images of the series side by side, or their power spectra; a click shows one",

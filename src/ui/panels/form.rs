@@ -175,12 +175,17 @@ impl Row {
                 changed
             }
             Kind::Whole => {
-                let mut number = value.as_u64().unwrap_or_default() as usize;
-                let default = self.default.as_u64().unwrap_or_default() as usize;
-                let limits = 0..=1_000_000;
+                let mut number = value.as_u64().unwrap_or_default() as f64;
+                let default = self.default.as_u64().unwrap_or_default() as f64;
+                let limits = Number {
+                    range: 0.0..=1e6,
+                    speed: 0.25,
+                    digits: 0,
+                    unit: self.unit,
+                };
                 let changed =
-                    params::whole(ui, &self.name, &self.help, &mut number, default, limits);
-                *value = Value::from(number);
+                    params::real(ui, &self.name, &self.help, &mut number, default, limits);
+                *value = Value::from(number.round().max(0.0) as usize);
                 changed
             }
             Kind::Real => {

@@ -289,7 +289,8 @@ fn mask_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     fact(ui, "Specimen", covered);
     let text = match edits.len() {
         0 => "by the rule".to_owned(),
-        all => format!("{here} changes here, {all} in all"),
+        1 => format!("1 change, {here} of it here"),
+        all => format!("{all} changes, {here} of them here"),
     };
     fact(ui, "By hand", text);
     ui.horizontal(|ui| {
@@ -356,47 +357,43 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     let denoised = done.is_some_and(|p| p.denoised.is_some());
     let subtracted = done.is_some_and(|p| p.background.is_some());
     let prepared = workspace.prepared.is_some();
+    let choose = |ui: &mut Ui, picture, text: &str, there: bool, why: &str| {
+        let button = egui::Button::selectable(state.view.tilt_picture == picture, text);
+        let response = ui.add_enabled(there, button).on_disabled_hover_text(why);
+        response.clicked().then_some(picture)
+    };
+    let mut chosen = None;
     ui.horizontal_wrapped(|ui| {
-        for (picture, text, there, why) in [
-            (
-                TiltPicture::AsRead,
-                "Before",
-                prepared,
-                "nothing is prepared yet",
-            ),
-            (
-                TiltPicture::Measured,
-                if prepared { "After" } else { "As read" },
-                true,
-                "",
-            ),
-            (
-                TiltPicture::Background,
-                "Background",
-                subtracted,
-                "no background was subtracted in this session",
-            ),
-            (
-                TiltPicture::RemovedNoise,
-                "Removed noise",
-                denoised,
-                "the images were not denoised in this session",
-            ),
-            (
-                TiltPicture::RemovedNoiseFft,
-                "Its FFT",
-                denoised,
-                "the images were not denoised in this session",
-            ),
-        ] {
-            let button = egui::Button::selectable(state.view.tilt_picture == picture, text);
-            let response = ui.add_enabled(there, button).on_disabled_hover_text(why);
-            if response.clicked() {
-                actions.push(Action::View(ViewChange::TiltPicture(picture)));
-            }
+        if !prepared {
+            let shown = TiltPicture::Measured;
+            chosen = chosen.or(choose(ui, shown, "As read", true, ""));
+            return;
+        }
+        for (step, name) in TiltPicture::steps(done.map(|done| &**done)) {
+            chosen = chosen.or(choose(ui, step, name, true, ""));
         }
     });
-    ui.weak("B blinks between before and after.");
+    ui.horizontal_wrapped(|ui| {
+        let why = "no background was subtracted in this session";
+        chosen = chosen.or(choose(
+            ui,
+            TiltPicture::Background,
+            "Background",
+            subtracted,
+            why,
+        ));
+        let why = "the images were not denoised in this session";
+        for (picture, text) in [
+            (TiltPicture::RemovedNoise, "Removed noise"),
+            (TiltPicture::RemovedNoiseFft, "Its FFT"),
+        ] {
+            chosen = chosen.or(choose(ui, picture, text, denoised, why));
+        }
+    });
+    if let Some(picture) = chosen {
+        actions.push(Action::View(ViewChange::TiltPicture(picture)));
+    }
+    ui.weak("B blinks between as read and prepared, Shift+B between a step and the one before.");
 }
 
 fn geometry_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {

@@ -12,7 +12,7 @@ use crate::ui::measuring;
 use crate::ui::state::{AppState, ColorMap, TiltPicture};
 use crate::ui::theme;
 use eframe::egui::{self, Align2, Color32, ColorImage, Rect, Sense, Stroke, Ui, pos2, vec2};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use std::sync::Arc;
 
 struct Request {
@@ -84,6 +84,15 @@ fn make(request: Request) -> (Shown, ColorImage) {
             let image = image.to_owned();
             shade(&image, own_range(&image))
         }),
+        TiltPicture::Registered => request
+            .summed()
+            .map(|image| shade(&image, own_range(&image))),
+        TiltPicture::Denoised => request
+            .denoised()
+            .map(|image| shade(&image, own_range(&image))),
+        TiltPicture::Level => request
+            .level()
+            .map(|image| shade(&image, own_range(&image))),
         TiltPicture::Background => request
             .background()
             .map(|image| shade(&image, own_range(&image))),
@@ -124,18 +133,37 @@ impl Request {
         (self.tilt < series.len()).then(|| series.image(self.tilt))
     }
 
-    fn background(&self) -> Option<Array2<f32>> {
-        let stack = self.preparation.as_ref()?.background.as_ref()?;
+    fn of(&self, stack: &Array3<f32>) -> Option<Array2<f32>> {
         (self.tilt < stack.len_of(Axis(0))).then(|| stack.index_axis(Axis(0), self.tilt).to_owned())
     }
 
+    fn background(&self) -> Option<Array2<f32>> {
+        self.of(self.preparation.as_ref()?.background.as_ref()?)
+    }
+
+    fn summed(&self) -> Option<Array2<f32>> {
+        self.of(self.preparation.as_ref()?.summed.as_ref()?)
+    }
+
+    fn denoised(&self) -> Option<Array2<f32>> {
+        self.of(&self.preparation.as_ref()?.denoised.as_ref()?.images)
+    }
+
+    fn level(&self) -> Option<Array2<f32>> {
+        let before = self.denoised().or_else(|| self.counted())?;
+        let background = self.background()?;
+        (before.dim() == background.dim()).then(|| before - background)
+    }
+
+    /// What the steps after the frames began with.
+    fn counted(&self) -> Option<Array2<f32>> {
+        let summed = self.summed();
+        summed.or_else(|| self.image_as_read().map(|image| image.to_owned()))
+    }
+
     fn removed_noise(&self) -> Option<Array2<f32>> {
-        let denoised = &self.preparation.as_ref()?.denoised.as_ref()?.images;
-        let before = self.image_as_read()?;
-        (self.tilt < denoised.len_of(Axis(0)))
-            .then(|| denoised.index_axis(Axis(0), self.tilt))
-            .filter(|after| after.dim() == before.dim())
-            .map(|after| &before - &after)
+        let (before, after) = (self.counted()?, self.denoised()?);
+        (before.dim() == after.dim()).then(|| before - after)
     }
 }
 
@@ -301,6 +329,9 @@ impl TiltView {
             }
             TiltPicture::Preview => "not previewed: Preview this tilt is in Prepare",
             TiltPicture::AsRead => "as read, before preparation",
+            TiltPicture::Registered => "frames registered and summed",
+            TiltPicture::Denoised => "denoised",
+            TiltPicture::Level => "without background, not moved yet",
             TiltPicture::Background => "background that was subtracted",
             TiltPicture::RemovedNoise => "noise that was removed",
             TiltPicture::RemovedNoiseFft => "power spectrum of the removed noise (log)",
