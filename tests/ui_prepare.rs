@@ -310,7 +310,8 @@ fn a_line_is_drawn_and_its_profile_plotted() {
     );
     assert_eq!(harness.state().state.view.plot, "line_profile");
     // The disk is 28 pixels of 0.4 Å wide.
-    harness.get_by_label_contains("FWHM 11.");
+    let figure = aetlas::ui::measuring::figure(&harness.state().state).expect("a plot");
+    assert!(figure.note.contains("FWHM 11."), "{}", figure.note);
     harness.get_by_label("Clear").click();
     harness.run_ok();
     assert!(harness.state().state.view.line.ends_px.is_none());

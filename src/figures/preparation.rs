@@ -6,51 +6,69 @@ use super::{AxisLabel, Figure, Ink, Layer};
 use crate::preprocess::Drift;
 use crate::preprocess::inspect::{Damage, LineProfile};
 
-/// Drift velocities of all tilts from one origin, in Å per frame where the pixel size is known; `None` without frames.
+/// A drift's unit, and every tilt's velocity in it: Å where the pixel size is known.
+fn velocities(drift: &Drift) -> (&'static str, Vec<[f64; 2]>) {
+    let known: Option<Vec<[f64; 2]>> = drift.tilts.iter().map(|t| t.angstrom_per_frame).collect();
+    known.map_or_else(
+        || {
+            (
+                "px/frame",
+                drift.tilts.iter().map(|t| t.px_per_frame).collect(),
+            )
+        },
+        |known| ("Å/frame", known),
+    )
+}
+
+/// Drift velocity of every tilt; `None` without frames.
 #[must_use]
 pub fn drift_figure(drift: &Drift) -> Option<Figure> {
-    let known = drift
-        .tilts
-        .iter()
-        .all(|tilt| tilt.angstrom_per_frame.is_some());
-    let unit = if known { "Å/frame" } else { "px/frame" };
-    let velocity = |tilt: &crate::preprocess::TiltDrift| match tilt.angstrom_per_frame {
-        Some(v) if known => v,
-        _ => tilt.px_per_frame,
-    };
-    let ends: Vec<[f64; 2]> = drift.tilts.iter().map(velocity).collect();
-    let lengths = ends.iter().map(|v| v[0].hypot(v[1]));
-    let (mean, most) = lengths
-        .clone()
-        .fold((0.0, 0.0f64), |(sum, most), v| (sum + v, most.max(v)));
-    let mean = mean / ends.len().max(1) as f64;
+    let (unit, found) = velocities(drift);
+    let speeds: Vec<f64> = found.iter().map(|v| v[0].hypot(v[1])).collect();
+    let most = speeds.iter().copied().fold(0.0, f64::max);
+    let mean = speeds.iter().sum::<f64>() / speeds.len().max(1) as f64;
     let (low, high) = (drift.tilts.first()?.tilt_deg, drift.tilts.last()?.tilt_deg);
-    let star = ends.iter().flat_map(|end| [[0.0; 2], *end]).collect();
+    let numbered = |values: &mut dyn Iterator<Item = f64>| -> Vec<[f64; 2]> {
+        values
+            .enumerate()
+            .map(|(k, v)| [k as f64 + 1.0, v])
+            .collect()
+    };
+    let line = |name: &str, ink, dashed, points| Layer::Line {
+        name: name.to_owned(),
+        points,
+        ink,
+        dashed,
+    };
     Some(Figure {
         id: "drift".to_owned(),
         title: "Drift of the frames".to_owned(),
-        x: AxisLabel::new("Drift along x", unit),
-        y: AxisLabel::new("Drift along y", unit),
+        x: AxisLabel::new("Tilt", ""),
+        y: AxisLabel::new("Drift", unit),
         layers: vec![
-            Layer::Line {
-                name: String::new(),
-                points: star,
-                ink: Ink::Muted,
-                dashed: false,
-            },
-            Layer::Points {
-                name: "tilts".to_owned(),
-                points: ends.clone(),
-                atoms: Vec::new(),
-                ink: Ink::Primary,
-                radius: 2.5,
-            },
+            line(
+                "along x",
+                Ink::Primary,
+                false,
+                numbered(&mut found.iter().map(|v| v[0])),
+            ),
+            line(
+                "along y",
+                Ink::Secondary,
+                false,
+                numbered(&mut found.iter().map(|v| v[1])),
+            ),
+            line(
+                "speed",
+                Ink::Muted,
+                true,
+                numbered(&mut speeds.iter().copied()),
+            ),
         ],
         note: format!(
-            "n = {} tilts from {low:.1}° to {high:.1}°; mean {mean:.3}, largest {most:.3} {unit}",
-            ends.len()
+            "n = {} tilts from {low:.1}° to {high:.1}°; mean speed {mean:.3}, largest {most:.3} {unit}",
+            found.len()
         ),
-        equal_axes: true,
         ..Figure::default()
     })
 }
@@ -64,39 +82,44 @@ fn columns(names: &[(&str, &str)]) -> Vec<AxisLabel> {
 /// The drift of every tilt.
 #[must_use]
 pub fn drift_table(drift: &Drift) -> Table {
-    let rows = drift.tilts.iter().enumerate().map(|(k, tilt)| {
-        let number = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.3}"));
-        let speed = |v: [f64; 2]| v[0].hypot(v[1]);
-        let dropped: Vec<String> = tilt.dropped.iter().map(ToString::to_string).collect();
-        let how = if tilt.straightened {
-            "pixel by pixel"
-        } else {
-            "as a whole"
-        };
-        Row {
-            cells: vec![
-                (k + 1).to_string(),
-                format!("{:.1}", tilt.tilt_deg),
-                number(tilt.angstrom_per_frame.map(|v| v[0])),
-                number(tilt.angstrom_per_frame.map(|v| v[1])),
-                number(tilt.angstrom_per_frame.map(speed)),
-                format!("{:.3}", speed(tilt.px_per_frame)),
-                how.to_owned(),
-                dropped.join(", "),
-            ],
-            ..Row::default()
-        }
-    });
+    let (unit, found) = velocities(drift);
+    let rows = drift
+        .tilts
+        .iter()
+        .zip(&found)
+        .enumerate()
+        .map(|(k, (tilt, v))| {
+            let dropped: Vec<String> = tilt.dropped.iter().map(ToString::to_string).collect();
+            let how = if tilt.straightened {
+                "pixel by pixel"
+            } else {
+                "as a whole"
+            };
+            let degrees = |radians: f64| format!("{:.0}", radians.to_degrees());
+            Row {
+                cells: vec![
+                    (k + 1).to_string(),
+                    format!("{:.1}", tilt.tilt_deg),
+                    format!("{:.3}", v[0]),
+                    format!("{:.3}", v[1]),
+                    format!("{:.3}", v[0].hypot(v[1])),
+                    degrees(v[1].atan2(v[0])),
+                    how.to_owned(),
+                    dropped.join(", "),
+                ],
+                ..Row::default()
+            }
+        });
     Table {
         id: "drift_table".to_owned(),
         title: "Drift of every tilt".to_owned(),
         columns: columns(&[
             ("Tilt", ""),
             ("θ", "°"),
-            ("Along x", "Å/frame"),
-            ("Along y", "Å/frame"),
-            ("Speed", "Å/frame"),
-            ("Speed", "px/frame"),
+            ("Along x", unit),
+            ("Along y", unit),
+            ("Speed", unit),
+            ("Direction from x", "°"),
             ("Moved", ""),
             ("Frames left out", ""),
         ]),
@@ -217,9 +240,9 @@ mod tests {
     #[test]
     fn drift_is_told_in_angstrom_where_that_is_known() {
         let figure = drift_figure(&drift(Some(0.5))).unwrap();
-        assert_eq!(figure.x.unit, "Å/frame");
+        assert_eq!(figure.y.unit, "Å/frame");
         assert!(figure.note.contains("n = 3"), "{}", figure.note);
-        assert_eq!(drift_figure(&drift(None)).unwrap().x.unit, "px/frame");
+        assert_eq!(drift_figure(&drift(None)).unwrap().y.unit, "px/frame");
         let table = drift_table(&drift(Some(0.5)));
         assert_eq!(table.rows[1].cells[4], "0.250");
         assert_eq!(table.rows[1].cells[7], "2");

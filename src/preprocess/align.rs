@@ -178,23 +178,49 @@ impl Turned {
 }
 
 /// Sum of an image across an axis turned by `turn` radians from y, for every place along it, over the total.
+///
+/// Directions are compared by these profiles, so their blur must not depend on the direction: shared linearly between two
+/// bins, the noise of a profile along y stays as it is while that of any other is smoothed, and y itself would look worst.
+/// Cubic splines and a binomial filter smooth all alike.
 pub(super) fn profile_of(
     image: ArrayView2<'_, f32>,
     specimen: &Array2<bool>,
     turn: f64,
 ) -> Vec<f64> {
+    const BINOMIAL: [f64; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 / 16.0];
     let turned = Turned::new(image.dim(), turn);
-    let mut profile = vec![0.0; image.dim().1];
+    let bins = image.dim().1;
+    let mut sharp = vec![0.0; bins];
     for (at, &value) in image.indexed_iter() {
         if specimen[at] {
-            share(&mut profile, turned.place(at)[1], f64::from(value));
+            let place = turned.place(at)[1];
+            let low = place.floor();
+            let t = place - low;
+            let weights = [
+                (1.0 - t).powi(3),
+                4.0 - 6.0 * t * t + 3.0 * t.powi(3),
+                4.0 - 6.0 * (1.0 - t).powi(2) + 3.0 * (1.0 - t).powi(3),
+                t.powi(3),
+            ];
+            for (k, weight) in weights.iter().enumerate() {
+                let bin = low + k as f64 - 1.0;
+                if bin >= 0.0 && (bin as usize) < bins {
+                    sharp[bin as usize] += weight / 6.0 * f64::from(value);
+                }
+            }
         }
     }
-    let total: f64 = profile.iter().sum();
-    if total > 0.0 {
-        profile.iter_mut().for_each(|p| *p /= total);
-    }
-    profile
+    let total: f64 = sharp.iter().sum();
+    let over = if total > 0.0 { 1.0 / total } else { 0.0 };
+    (0..bins)
+        .map(|at| {
+            let near = BINOMIAL.iter().enumerate();
+            let sum: f64 = near
+                .filter_map(|(k, weight)| Some(weight * sharp.get((at + k).checked_sub(2)?)?))
+                .sum();
+            sum * over
+        })
+        .collect()
 }
 
 impl Mass {

@@ -170,7 +170,7 @@ pub(super) fn damage_note(damage: &[Damage]) -> Option<String> {
     let last = damage.last()?;
     Some(format!(
         "Damage: image {} at {:.1}° correlates with the first of that side by {:.3} and has {:.1} % of its counts",
-        last.image,
+        last.image + 1,
         last.tilt_deg,
         last.correlation,
         100.0 * last.intensity_ratio

@@ -1,6 +1,7 @@
 //! Runs the actions of a frame: one `match` per area. This is the only place that changes the document, submits
 //! jobs or talks to the window system.
 
+mod jobs;
 mod steps;
 
 use super::actions::{Action, ViewChange};
@@ -10,13 +11,15 @@ use super::editing::{self, Edited};
 use super::masking::{self, MaskTool, MaskWish};
 use super::measuring;
 use super::queue::{self, Proposal};
-use super::state::{AppState, ColorBy, Severity, TiltPicture, Tool, ViewKind};
+use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
 use crate::jobs::{Export, Job, OpenHints};
 use crate::project::Stage;
 use eframe::egui;
+pub use jobs::resumable;
+use jobs::{job_of, refine_job, resume_job, split_job};
 use std::path::PathBuf;
 use std::sync::Arc;
-use steps::{clamped, plane_from_selection, step_in_plane, step_layer, step_slice};
+use steps::{blink_step, clamped, plane_from_selection, step_in_plane, step_layer, step_slice};
 
 /// Why what was made of a series is outdated when its angles change.
 const ANGLES_CHANGED: &str = "the angles changed";
@@ -673,25 +676,6 @@ fn propose(state: &mut AppState, place: [f64; 3]) {
     }
 }
 
-/// From a picture of the preparation to the one before it, and back.
-fn blink_step(state: &mut AppState) {
-    let view = &mut state.view;
-    if let Some(after) = view.blinked_from.take() {
-        view.tilt_picture = after;
-        return;
-    }
-    let steps = TiltPicture::steps(state.preparation.as_deref());
-    let at = steps
-        .iter()
-        .position(|(step, _)| *step == view.tilt_picture);
-    if let Some(at) = at.filter(|at| *at > 0) {
-        view.blinked_from = Some(view.tilt_picture);
-        view.tilt_picture = steps[at - 1].0;
-    } else {
-        view.tilt_picture = TiltPicture::Measured;
-    }
-}
-
 fn change_view(state: &mut AppState, change: ViewChange) {
     let view = &mut state.view;
     match change {
@@ -753,88 +737,4 @@ fn cancel(state: &mut AppState) {
     } else {
         state.view.maximized = None;
     }
-}
-
-/// The job of a stage with the document's parameters.
-fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
-    super::commands::can_run(state, stage)?;
-    let workspace = &state.workspace;
-    let parameters = &workspace.project.parameters;
-    let series = || workspace.series.clone().ok_or("needs a tilt series");
-    Ok(match stage {
-        Stage::Prepare => Job::Prepare {
-            series: series()?,
-            params: parameters.prepare.clone(),
-        },
-        Stage::Reconstruct => Job::Reconstruct {
-            series: workspace
-                .best_series()
-                .cloned()
-                .ok_or("needs a tilt series")?,
-            start: None,
-            support: None,
-            params: parameters.reconstruct.clone(),
-        },
-        Stage::Trace => Job::Trace {
-            volume: workspace.volume.clone().ok_or("needs a volume")?,
-            params: parameters.trace.clone(),
-        },
-        Stage::Analyze => Job::Analyze {
-            atoms: workspace.atoms.clone().ok_or("needs atoms")?,
-            params: parameters.analyze.clone(),
-        },
-        Stage::Series | Stage::Correct | Stage::Report => {
-            return Err("is not a stage that runs".to_owned());
-        }
-    })
-}
-
-/// A new threshold alone needs no new fits.
-fn split_job(state: &AppState) -> Option<Job> {
-    let workspace = &state.workspace;
-    let record = workspace.record(Stage::Trace)?;
-    if record.stale_because.is_some() {
-        return None;
-    }
-    let params = workspace.project.parameters.trace.clone();
-    let mut before: crate::trace::TraceParams =
-        serde_json::from_value(record.params.clone()).ok()?;
-    before.threshold = params.threshold;
-    before.min_distance = params.min_distance;
-    (before == params).then_some(Job::Split {
-        traced: Arc::clone(workspace.traced.as_ref()?),
-        volume: workspace.volume.clone(),
-        params,
-    })
-}
-
-fn refine_job(state: &AppState) -> Result<Job, String> {
-    super::commands::can_refine(state)?;
-    let workspace = &state.workspace;
-    Ok(Job::Refine {
-        series: Arc::clone(workspace.best_series().ok_or("needs a tilt series")?),
-        atoms: Arc::clone(workspace.atoms.as_ref().ok_or("needs atoms")?),
-        params: workspace.project.parameters.refine.clone(),
-        complete: workspace.project.parameters.complete,
-        held_edits: workspace.edits.entries().len(),
-    })
-}
-
-/// Iterations a stopped reconstruction has behind it and still ahead; `None` when there is nothing to resume.
-#[must_use]
-pub fn resumable(state: &AppState) -> Option<(usize, usize)> {
-    let run = state.workspace.reconstructed.as_ref()?;
-    let done = run.iterations.last()?.number;
-    let wanted = state.workspace.project.parameters.reconstruct.iterations;
-    (done < wanted).then(|| (done, wanted - done))
-}
-
-fn resume_job(state: &AppState) -> Result<Job, String> {
-    let (_, left) = resumable(state).ok_or("there is no shorter run to resume")?;
-    let mut job = job_of(state, Stage::Reconstruct)?;
-    if let Job::Reconstruct { start, params, .. } = &mut job {
-        *start = state.workspace.volume.clone();
-        params.iterations = left;
-    }
-    Ok(job)
 }

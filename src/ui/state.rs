@@ -7,7 +7,7 @@ pub use super::colors::{ColorBy, ColorMap};
 use super::masking::{MaskView, ShownMask};
 use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
-pub use super::tilts::{Nudges, Preview};
+pub use super::tilts::{Nudges, Preview, TiltPicture};
 use crate::analyze::Analyzed;
 use crate::analyze::crystals::Reference;
 use crate::figures::render::Page;
@@ -43,64 +43,6 @@ pub struct Ghost {
     pub rank: f64,
     /// Distance to the nearest atom, Å.
     pub nearest: Option<f64>,
-}
-
-/// Which picture the fourth view shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TiltPicture {
-    /// The image as measured.
-    #[default]
-    Measured,
-    /// Projection of the volume.
-    Computed,
-    /// Measured − computed.
-    Difference,
-    /// Logarithm of the power spectrum of the measured image.
-    Fft,
-    /// The image before preparation.
-    AsRead,
-    /// The registered frames summed, before anything else was done.
-    Registered,
-    /// The image denoised, before anything was subtracted or moved.
-    Denoised,
-    /// The image without its background, before it was moved.
-    Level,
-    /// What preparation subtracted as background.
-    Background,
-    /// What denoising took away.
-    RemovedNoise,
-    /// Logarithm of the power spectrum of what denoising took away: a specimen's spots in it are lost signal.
-    RemovedNoiseFft,
-    /// The image denoised for a look.
-    Preview,
-}
-
-impl TiltPicture {
-    /// Whether it needs a volume to project.
-    #[must_use]
-    pub fn needs_volume(self) -> bool {
-        matches!(self, Self::Computed | Self::Difference)
-    }
-
-    /// The pictures of the steps of a preparation, from the image as read to the prepared one.
-    #[must_use]
-    pub fn steps(done: Option<&Prepared>) -> Vec<(Self, &'static str)> {
-        let mut steps = vec![(Self::AsRead, "As read")];
-        if let Some(done) = done {
-            let mut also = |there: bool, step, name| steps.extend(there.then_some((step, name)));
-            also(done.summed.is_some(), Self::Registered, "Registered");
-            also(done.denoised.is_some(), Self::Denoised, "Denoised");
-            also(done.background.is_some(), Self::Level, "Level");
-        }
-        steps.push((Self::Measured, "Prepared"));
-        steps
-    }
-
-    /// Whether it is a power spectrum: without axis, crosshair and scale bar.
-    #[must_use]
-    pub fn is_spectrum(self) -> bool {
-        matches!(self, Self::Fft | Self::RemovedNoiseFft)
-    }
 }
 
 /// One of the linked views.

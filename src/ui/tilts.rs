@@ -1,10 +1,69 @@
-//! What the window keeps of single tilts while they are worked on: moves by hand, and one denoised for a look.
+//! What the window keeps of single tilts: which picture is shown, moves by hand, and one denoised for a look.
 
 use crate::model::TiltSeries;
+use crate::preprocess::Prepared;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Which picture the fourth view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TiltPicture {
+    /// The image as measured.
+    #[default]
+    Measured,
+    /// Projection of the volume.
+    Computed,
+    /// Measured − computed.
+    Difference,
+    /// Logarithm of the power spectrum of the measured image.
+    Fft,
+    /// The image before preparation.
+    AsRead,
+    /// The registered frames summed, before anything else was done.
+    Registered,
+    /// The image denoised, before anything was subtracted or moved.
+    Denoised,
+    /// The image without its background, before it was moved.
+    Level,
+    /// What preparation subtracted as background.
+    Background,
+    /// What denoising took away.
+    RemovedNoise,
+    /// Logarithm of the power spectrum of what denoising took away: a specimen's spots in it are lost signal.
+    RemovedNoiseFft,
+    /// The image denoised for a look.
+    Preview,
+}
+
+impl TiltPicture {
+    /// Whether it needs a volume to project.
+    #[must_use]
+    pub fn needs_volume(self) -> bool {
+        matches!(self, Self::Computed | Self::Difference)
+    }
+
+    /// The pictures of the steps of a preparation, from the image as read to the prepared one.
+    #[must_use]
+    pub fn steps(done: Option<&Prepared>) -> Vec<(Self, &'static str)> {
+        let mut steps = vec![(Self::AsRead, "As read")];
+        if let Some(done) = done {
+            let mut also = |there: bool, step, name| steps.extend(there.then_some((step, name)));
+            also(done.summed.is_some(), Self::Registered, "Registered");
+            also(done.denoised.is_some(), Self::Denoised, "Denoised");
+            also(done.background.is_some(), Self::Level, "Level");
+        }
+        steps.push((Self::Measured, "Prepared"));
+        steps
+    }
+
+    /// Whether it is a power spectrum: without axis, crosshair and scale bar.
+    #[must_use]
+    pub fn is_spectrum(self) -> bool {
+        matches!(self, Self::Fft | Self::RemovedNoiseFft)
+    }
+}
 
 /// Tilts being moved by hand: shown at once, carried out when the hand rests.
 #[derive(Debug, Clone, Default)]

@@ -146,6 +146,8 @@ fn name_and_unit(field: &str, help: &str) -> (String, &'static str) {
         .map(|word| match *word {
             "pdf" | "ptm" | "boo" | "cn" => word.to_uppercase(),
             "max" => "largest".to_owned(),
+            // Beside its field there is no room for the long word.
+            "displacement" => "shift".to_owned(),
             plain => plain.to_owned(),
         })
         .collect::<Vec<_>>()

@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod correct;
 pub mod form;
+pub mod inspect;
 pub mod jobs;
 pub mod params;
 pub mod plane;

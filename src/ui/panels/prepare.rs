@@ -341,7 +341,7 @@ fn notes_of(step: Step, done: &Prepared) -> impl Iterator<Item = &str> {
         Step::Drift => &["Drift", "Frames"],
         Step::Denoise => &["Denoising", "Denoise"],
         Step::Background => &["Background"],
-        Step::Align => &["Alignment", "Dose"],
+        Step::Align => &["Alignment", "Dose", "Damage"],
     };
     done.notes.iter().filter_map(|note| {
         let (about, rest) = note.split_once(": ")?;
@@ -392,6 +392,12 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     });
     if let Some(picture) = chosen {
         actions.push(Action::View(ViewChange::TiltPicture(picture)));
+    }
+    if done.is_some_and(|done| !done.damage.is_empty()) {
+        let help = "Later images of the same side against the first: correlation and counts";
+        if ui.link("Table of the damage").on_hover_text(help).clicked() {
+            actions.push(Action::ShowPlot("damage".to_owned()));
+        }
     }
     ui.weak("B blinks between as read and prepared, Shift+B between a step and the one before.");
 }

@@ -1,10 +1,10 @@
-//! Steps of the crosshair and turns of the oblique plane.
+//! Steps of the crosshair, of the pictures of a preparation, and turns of the oblique plane.
 
 use crate::model::center_index;
 use crate::ui::actions::Action;
 use crate::ui::editing;
 use crate::ui::plane::{PlaneAxes, to_next_layer};
-use crate::ui::state::{AppState, Tool, ViewKind};
+use crate::ui::state::{AppState, TiltPicture, Tool, ViewKind};
 
 /// A place brought into the volume (or left as it is without one).
 pub(super) fn clamped(state: &AppState, place: [f64; 3]) -> [f64; 3] {
@@ -108,5 +108,24 @@ pub(super) fn step_layer(state: &mut AppState, steps: isize) {
         let by = to_next_layer(&atoms.positions, &axes, from, spacing, steps > 0);
         let to = std::array::from_fn(|a| from[a] + by * axes.normal[a]);
         state.view.crosshair = clamped(state, to);
+    }
+}
+
+/// From a picture of the preparation to the one before it, and back.
+pub(super) fn blink_step(state: &mut AppState) {
+    let view = &mut state.view;
+    if let Some(after) = view.blinked_from.take() {
+        view.tilt_picture = after;
+        return;
+    }
+    let steps = TiltPicture::steps(state.preparation.as_deref());
+    let at = steps
+        .iter()
+        .position(|(step, _)| *step == view.tilt_picture);
+    if let Some(at) = at.filter(|at| *at > 0) {
+        view.blinked_from = Some(view.tilt_picture);
+        view.tilt_picture = steps[at - 1].0;
+    } else {
+        view.tilt_picture = TiltPicture::Measured;
     }
 }
