@@ -309,9 +309,9 @@ fn a_line_is_drawn_and_its_profile_plotted() {
         "{line:?}"
     );
     assert_eq!(harness.state().state.view.plot, "line_profile");
-    // The disk is 28 pixels of 0.4 Å wide.
+    // The disk is 27 pixels of 0.4 Å wide.
     let figure = aetlas::ui::measuring::figure(&harness.state().state).expect("a plot");
-    assert!(figure.note.contains("FWHM 11."), "{}", figure.note);
+    assert!(figure.note.contains("FWHM 10."), "{}", figure.note);
     harness.get_by_label("Clear").click();
     harness.run_ok();
     assert!(harness.state().state.view.line.ends_px.is_none());

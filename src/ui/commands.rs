@@ -1,6 +1,8 @@
 //! Every command of the window in one table: text, tooltip, keys, and why it cannot be used right now. The menu bar,
 //! the palette, the key handling and the overview of keys all read it, so they cannot disagree.
 
+#[macro_use]
+mod macros;
 mod table;
 
 pub use table::COMMANDS;
