@@ -97,9 +97,9 @@ fn columns(tilts: usize) -> usize {
 fn panels(series: &TiltSeries, pictures: Vec<Array2<f32>>) -> Vec<Panel> {
     let label = |tilt: usize| {
         let theta = series.angles[tilt].theta.to_degrees();
-        let sign = if theta < 0.0 { "−" } else { "+" };
         let out = if series.included[tilt] { "" } else { " (out)" };
-        format!("{sign}{:.1}°{out}", theta.abs())
+        // The face of the figures has no longer minus sign.
+        format!("{theta:+.1}°{out}")
     };
     (pictures.into_iter().enumerate())
         .map(|(tilt, picture)| Panel {
@@ -170,7 +170,7 @@ mod tests {
                 sheet.panels[0].label.as_str(),
                 sheet.panels[6].label.as_str()
             ),
-            ("−30.0°", "+30.0°")
+            ("-30.0°", "+30.0°")
         );
         let page = page(&sheet, &Page::default());
         assert!(page.width_mm >= NARROWEST_MM && page.height_mm > 60.0);

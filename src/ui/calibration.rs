@@ -331,7 +331,7 @@ impl CalibrationWindow {
             .header(20.0, |mut header| {
                 for (name, help) in [
                     ("#", "Image"),
-                    ("Scan (°)", "Scan rotation as the file states it"),
+                    ("Turn (°)", "Scan rotation as the file states it, else the direction of the crystal in the image"),
                     (
                         "Å/px",
                         "Pixel size with its error from the scatter of the spots",
@@ -478,7 +478,7 @@ impl CalibrationWindow {
             let (rect, _) = ui.allocate_exact_size(vec2(150.0, 104.0), Sense::hover());
             profile_ui(ui, rect, self.zoom.answer.as_ref());
             ui.vertical(|ui| {
-                let [h, k, l] = fit.hkl;
+                let [h, k, l] = fit.hkl.map(|n| signed(f64::from(n), 0));
                 ui.label(RichText::new(format!("({h} {k} {l})")).strong());
                 ui.label(format!(
                     "d {:.4} Å, {:.0} × noise",

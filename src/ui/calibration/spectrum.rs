@@ -3,6 +3,7 @@
 use crate::jobs::picture;
 use crate::preprocess::calibrate::{SpotFit, power_about};
 use crate::preprocess::{CrystalImage, ImageCalibration};
+use crate::ui::panels::signed;
 use crate::ui::state::ColorMap;
 use crate::ui::theme;
 use crate::ui::views::canvas::{Shading, shade};
@@ -78,18 +79,12 @@ impl Marks {
                 let at = self.at(fit.wave.map(|q| sign * q));
                 painter.circle_stroke(at, 7.0, Stroke::new(1.4, color));
             }
-            let [h, k, l] = fit.hkl.map(|n| {
-                if n < 0 {
-                    format!("{}\u{305}", -n)
-                } else {
-                    n.to_string()
-                }
-            });
+            let [h, k, l] = fit.hkl.map(|n| signed(f64::from(n), 0));
             let at = self.at(fit.wave) + vec2(0.0, 9.0);
             painter.text(
                 at,
                 Align2::CENTER_TOP,
-                format!("{h}{k}{l}"),
+                format!("{h} {k} {l}"),
                 FontId::proportional(11.0),
                 color,
             );
