@@ -298,6 +298,22 @@ fn a_measured_pixel_size_is_used_and_the_nominal_one_kept() {
 }
 
 #[test]
+fn a_series_that_says_no_pixel_size_gets_the_nominal_one_of_the_images_too() {
+    let mut workspace = aetlas::project::Workspace::default();
+    let mut series = raw(false);
+    series.pixel_size = None;
+    workspace.series = Some(Arc::new(series));
+    let (_, found) = calibration();
+    for _ in 0..2 {
+        // Used twice it is the same as once.
+        assert!(workspace.use_calibration(&found));
+        let series = workspace.series.as_ref().unwrap();
+        assert!((series.pixel_size.unwrap() - 0.384).abs() < 1e-12);
+        assert_eq!(series.nominal_pixel_size, Some(0.4));
+    }
+}
+
+#[test]
 fn a_line_is_drawn_and_its_profile_plotted() {
     let mut harness = with_series(raw(false), Stage::Series);
     harness.get_by_label("Measure a line").click();

@@ -79,7 +79,7 @@ pub struct UsedCalibration {
     /// Its standard error, Å.
     #[serde(rename = "standard_error_A")]
     pub standard_error: f64,
-    /// What the series had before, Å; `None` where nobody had said it.
+    /// What the microscope states, of the series or else of the images of the crystal, Å.
     #[serde(rename = "nominal_A")]
     pub nominal: Option<f64>,
     /// The crystal and how it was measured.
@@ -264,8 +264,12 @@ impl Workspace {
             return false;
         };
         let known = self.series.as_ref();
-        let nominal = known.and_then(|series| series.nominal_pixel_size.or(series.pixel_size));
+        let own = known.and_then(|series| series.nominal_pixel_size.or(series.pixel_size));
+        let nominal = own.or(found.nominal);
         self.set_pixel_size(pixel_size);
+        self.change_series("the pixel size changed", |series| {
+            series.nominal_pixel_size = nominal;
+        });
         let mut found = found.clone();
         // The table stays; the single spots would be most of the project file.
         for image in &mut found.images {
