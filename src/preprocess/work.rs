@@ -366,7 +366,10 @@ fn check(series: &TiltSeries, params: &PrepareParams) -> Result<(), PrepareError
         });
     }
     // Beyond this it is the other axis.
-    if let Some(angle) = params.axis_deg.filter(|angle| !(angle.abs() <= 45.0)) {
+    if let Some(angle) = params
+        .axis_deg
+        .filter(|angle| !(-45.0..=45.0).contains(angle))
+    {
         return Err(PrepareError::BadParameter {
             name: "axis_deg",
             expected: "-45 to 45".to_owned(),

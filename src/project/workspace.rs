@@ -222,10 +222,8 @@ impl Workspace {
     /// outdated because of `reason`.
     pub fn change_series(&mut self, reason: &str, mut change: impl FnMut(&mut TiltSeries)) {
         // Published data is never changed: a series that a job or a view still holds is copied first.
-        for series in [&mut self.series, &mut self.prepared] {
-            if let Some(series) = series {
-                change(Arc::make_mut(series));
-            }
+        for series in [&mut self.series, &mut self.prepared].into_iter().flatten() {
+            change(Arc::make_mut(series));
         }
         self.mark_stale(Stage::Reconstruct, reason);
     }
