@@ -99,6 +99,12 @@ impl Monitor {
         Self::new(Arc::new(Silent), Arc::new(Control::default()))
     }
 
+    /// A monitor nobody listens to, obeying `control`: for work behind the scenes.
+    #[must_use]
+    pub fn quiet(control: Arc<Control>) -> Self {
+        Self::new(Arc::new(Silent), control)
+    }
+
     /// Begins a named part of the work.
     pub fn phase(&self, name: &str) {
         self.sink.phase(name);

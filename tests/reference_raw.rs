@@ -48,6 +48,7 @@ fn auto(series: TiltSeries) -> Arc<Atoms> {
         spacing: None,
         skip: Vec::new(),
         hand: Box::default(),
+        follow: false,
         truth: None,
     };
     execute(job, &context).expect("a sound series");

@@ -9,7 +9,7 @@ use aetlas::ui::actions::Action;
 use aetlas::ui::state::ViewKind;
 use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{By, Queryable};
 use ndarray::Array3;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -255,6 +255,67 @@ fn a_sphere_is_refined_by_key_and_its_atoms_carry_their_errors() {
     harness.run_ok();
     let atoms = harness.state().state.workspace.atoms.clone().unwrap();
     assert!(atoms.column("position_sd_A").is_none());
+}
+
+#[test]
+fn atoms_appear_while_the_volume_is_made_and_carry_their_persistence() {
+    let mut harness = window();
+    let app = harness.state_mut();
+    app.state.view.stage = Stage::Reconstruct;
+    let parameters = &mut app.state.workspace.project.parameters;
+    // So many that it ends when this test says so.
+    parameters.reconstruct.iterations = 100_000;
+    parameters.reconstruct.accelerated = true;
+    harness.run_ok();
+    harness.get_by_label("Trace while it runs").click();
+    harness.run_ok();
+    let workspace = &harness.state().state.workspace;
+    assert!(workspace.project.parameters.trace_while_running);
+    let context = harness.ctx.clone();
+    let app = harness.state_mut();
+    app.perform(&context, Action::RunStage(Stage::Reconstruct));
+    wait_until(&mut harness, "interim traces", |app| {
+        let ghosts = app.state.live.ghosts.as_ref();
+        ghosts.is_some_and(|ghosts| ghosts.traces >= 3)
+    });
+    let ghosts = harness.state().state.live.ghosts.clone().unwrap();
+    let share = ghosts.present().count() as f64 / truth().len() as f64;
+    assert!((0.8..1.2).contains(&share), "{share}");
+    harness.run_ok();
+    let said = By::new().label_contains("interim traces");
+    assert!(harness.query_all(said).next().is_some());
+    (harness.state_mut()).perform(&context, Action::Stop(aetlas::monitor::Stopped::Keep));
+    wait_until(&mut harness, "the volume", |app| {
+        app.state.job.is_none() && app.state.workspace.reconstructed.is_some()
+    });
+    (harness.state_mut()).perform(&context, Action::RunStage(Stage::Trace));
+    wait_until(&mut harness, "the trace", |app| {
+        app.state.job.is_none() && app.state.workspace.traced.is_some()
+    });
+    let state = &harness.state().state;
+    assert!(state.live.ghosts.is_none(), "the atoms took their place");
+    let atoms = state.workspace.atoms.as_ref().unwrap();
+    let persistence = atoms.column("persistence").expect("a column");
+    let solid = persistence.iter().filter(|p| **p > 0.5).count();
+    assert!(
+        solid as f64 > 0.8 * truth().len() as f64,
+        "{solid} of {}",
+        atoms.len()
+    );
+    // A new threshold keeps them.
+    let params = aetlas::trace::TraceParams {
+        threshold: Some(0.9 * state.workspace.traced.as_ref().unwrap().threshold),
+        ..state.workspace.project.parameters.trace.clone()
+    };
+    let app = harness.state_mut();
+    app.perform(&context, Action::SetTrace(params));
+    app.perform(&context, Action::RunStage(Stage::Trace));
+    wait_until(&mut harness, "the split", |app| app.state.job.is_none());
+    let atoms = harness.state().state.workspace.atoms.clone().unwrap();
+    assert_eq!(
+        atoms.column("persistence").map(<[f64]>::len),
+        Some(atoms.len())
+    );
 }
 
 #[test]

@@ -126,6 +126,9 @@ pub struct Auto {
     /// Leave out: preprocess, refine
     #[arg(long, value_delimiter = ',')]
     pub skip: Vec<String>,
+    /// Trace the volume now and then while it is reconstructed: each atom gets the share of these traces it was in
+    #[arg(long)]
+    pub trace_while_running: bool,
     /// Folder to write to
     #[arg(short, long)]
     pub output: PathBuf,

@@ -23,6 +23,7 @@ pub fn quantity(column: &str) -> &str {
         "surface_distance" => "Distance to the surface",
         "core_distance" => "Distance to the core",
         "misfit" => "Misfit",
+        "persistence" => "Persistence",
         "q4bar" => "Q̄4",
         "q6bar" => "Q̄6",
         "boo" => "Normalised BOO",

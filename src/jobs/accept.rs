@@ -115,8 +115,13 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
         } => {
             workspace.volume = Some(Arc::clone(&outcome.volume));
             workspace.reconstructed = Some(outcome);
+            workspace.ghosts = None;
             workspace.project.parameters.reconstruct = params;
             finish(workspace, Stage::Reconstruct, record, "the volume changed");
+        }
+        JobOutput::Ghosts(ghosts) => {
+            workspace.ghosts = Some(ghosts);
+            return Vec::new();
         }
         JobOutput::Traced {
             outcome,

@@ -1,6 +1,6 @@
 //! *Auto*: the whole road with parameters chosen from the data alone, and the demonstration that shows it.
 
-use super::execute::{analyze, prepare, reconstruct, refine, stopped_or, trace};
+use super::execute::{Given, analyze, prepare, reconstruct, refine, stopped_or, trace};
 use super::geometry::refine_geometry;
 use super::worker::{JobContext, JobEnd};
 use super::{JobError, JobOutput};
@@ -10,6 +10,7 @@ use crate::preprocess::{Assessment, PrepareParams, Step};
 use crate::reconstruct::{GeometryParams, ReconstructParams, judge_geometry};
 use crate::simulate::{CompareParams, DemoParams};
 use crate::trace::auto::{TraceHints, suggest};
+use crate::trace::ghosts::Ghosts;
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced, visible_species};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Wishes {
     pub skip: Vec<String>,
     /// What was decided by hand of the preparation: frames left out, masks edited.
     pub hand: PrepareParams,
+    /// Trace the volume now and then while it is reconstructed.
+    pub follow: bool,
 }
 
 impl Wishes {
@@ -86,7 +89,11 @@ pub fn run(
         iterations: 40,
         ..Default::default()
     };
-    let outcome = reconstruct(&best, None, None, &params, context)?;
+    let given = Given {
+        follow: wishes.follow,
+        ..Given::default()
+    };
+    let (outcome, ghosts) = reconstruct(&best, &given, &params, context)?;
     let suggestion = suggest(
         &outcome.volume,
         &TraceHints {
@@ -97,8 +104,8 @@ pub fn run(
         context.monitor.note(note);
     }
     let names = wishes.names();
-    let (traced, lighter_species) =
-        trace_species(&outcome.volume, suggestion.params, &names, context)?;
+    let seen = (&*outcome.volume, ghosts.as_deref());
+    let (traced, lighter_species) = trace_species(seen, suggestion.params, &names, context)?;
     let mut atoms = Arc::new(traced.atoms.clone());
     if !wishes.skips("refine") {
         let params = RefineParams {
@@ -149,7 +156,7 @@ fn needs_geometry(
 /// Traces, and splits the atoms into as many species as their intensities show when that is more than one; also the
 /// names of lighter species that were asked for and not seen, which are left to the refinement.
 fn trace_species(
-    volume: &Volume,
+    (volume, ghosts): (&Volume, Option<&Ghosts>),
     mut params: TraceParams,
     names: &[String],
     context: &JobContext,
@@ -158,7 +165,7 @@ fn trace_species(
         params.species_names = names.to_vec();
         params.species = names.len();
     }
-    let traced = trace(volume, &params, context)?;
+    let traced = trace(volume, ghosts, &params, context)?;
     let visible = visible_species(&traced);
     // One name given is one species, whatever the intensities do.
     if visible < 2 || names.len() == 1 || visible == params.species {
@@ -175,7 +182,7 @@ fn trace_species(
             name.unwrap_or_else(|| format!("type-{}", k + 1))
         })
         .collect();
-    let traced = trace(volume, &params, context)?;
+    let traced = trace(volume, ghosts, &params, context)?;
     Ok((traced, names[..unseen].to_vec()))
 }
 

@@ -1,18 +1,20 @@
 //! Runs a job: the one place where stages, files and events meet. The worker calls it on its thread, the command
 //! line directly.
 
+use super::follow::Follower;
 use super::worker::{JobContext, JobEnd};
 use super::{Job, JobError, JobEvent, JobOutput, auto, export, measure, open};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::monitor::{Monitor, Stopped};
+use crate::monitor::{Control, Monitor, Stopped};
 use crate::preprocess::{PrepareParams, Step};
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
 use crate::reconstruct::{DenoisingVerdict, ReconstructError, ReconstructParams, Reconstructed};
 use crate::trace::doubts::DoubtInput;
+use crate::trace::ghosts::Ghosts;
 use crate::trace::refine::{CompleteParams, RefineParams};
-use crate::trace::{TraceParams, Traced};
+use crate::trace::{TraceHints, TraceParams, Traced};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,22 +109,35 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             series,
             start,
             support,
+            follow,
             params,
         } => {
-            let (start, support) = (start.as_deref(), support.as_deref());
-            let outcome = reconstruct(&series, start, support, &params, context)?;
+            let given = Given {
+                start: start.as_deref(),
+                support: support.as_deref(),
+                follow,
+            };
+            let (outcome, _) = reconstruct(&series, &given, &params, context)?;
             if outcome.stopped_early {
                 return Ok(JobEnd::Kept);
             }
         }
-        Job::Trace { volume, params } => {
-            trace(&volume, &params, context)?;
+        Job::Trace {
+            volume,
+            ghosts,
+            params,
+        } => {
+            trace(&volume, ghosts.as_deref(), &params, context)?;
         }
         Job::Split {
             traced,
             volume,
+            ghosts,
             params,
-        } => split(&traced, volume.as_deref(), &params, context),
+        } => {
+            let volume = volume.as_deref();
+            split(&traced, volume, ghosts.as_deref(), &params, context);
+        }
         Job::Refine {
             series,
             atoms,
@@ -175,6 +190,7 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
             spacing,
             skip,
             hand,
+            follow,
             truth,
         } => {
             let wishes = auto::Wishes {
@@ -182,6 +198,7 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
                 spacing,
                 skip,
                 hand: *hand,
+                follow,
             };
             return auto::run(&series, truth.as_deref(), &wishes, context);
         }
@@ -310,17 +327,28 @@ pub fn judge_denoising(
         .map_err(|error| stopped_or(error, subject))
 }
 
-/// RESIRE; sends iterations, snapshots and the outcome.
+/// What a reconstruction is given besides the series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The volume to begin with, instead of nothing.
+    pub start: Option<&'a Volume>,
+    /// Where density may be.
+    pub support: Option<&'a Volume>,
+    /// Whether to trace now and then while it runs.
+    pub follow: bool,
+}
+
+/// RESIRE; sends iterations, snapshots, interim traces and the outcome. Also returns what the interim traces found, where
+/// there were any.
 ///
 /// # Errors
 /// The stage's.
 pub fn reconstruct(
     series: &Arc<TiltSeries>,
-    start: Option<&Volume>,
-    support: Option<&Volume>,
+    given: &Given,
     params: &ReconstructParams,
     context: &JobContext,
-) -> Result<Arc<Reconstructed>, JobError> {
+) -> Result<(Arc<Reconstructed>, Option<Arc<Ghosts>>), JobError> {
     context.monitor.phase("Reconstruct");
     let failed = |error| match error {
         ReconstructError::Stopped(how) => JobError::Stopped(how),
@@ -331,6 +359,8 @@ pub fn reconstruct(
     context.monitor.note(&format!("needs {forecast}"));
     let mut record = Record::begin(params, &series_hash(series));
     let mut last_snapshot = Instant::now();
+    let mut follower = given.follow.then(Follower::new);
+    let mut ghosts = None;
     let mut observe = |iteration: &crate::reconstruct::Iteration, volume: &dyn Fn() -> Volume| {
         context
             .monitor
@@ -339,18 +369,33 @@ pub fn reconstruct(
             id: context.id,
             iteration: iteration.clone(),
         });
+        if let Some(news) = follower.as_mut().and_then(Follower::news) {
+            ghosts = Some(Arc::clone(&news));
+            (context.emit)(JobEvent::Ghosts {
+                id: context.id,
+                ghosts: news,
+            });
+        }
         // Making a snapshot costs a pass over the volume: only when the last one was taken.
         let due = iteration.number == 1 || last_snapshot.elapsed() >= SNAPSHOT_EVERY;
-        if due && context.show_snapshots && context.snapshots.is_empty() {
-            context.snapshots.put(Arc::new(volume()));
-            last_snapshot = Instant::now();
+        let shown = due && context.show_snapshots && context.snapshots.is_empty();
+        let followed = follower.as_mut().filter(|f| f.wants_volume());
+        if shown || followed.is_some() {
+            let snapshot = Arc::new(volume());
+            if let Some(follower) = followed {
+                follower.give(Arc::clone(&snapshot));
+            }
+            if shown {
+                context.snapshots.put(snapshot);
+                last_snapshot = Instant::now();
+            }
         }
     };
     let outcome = crate::reconstruct::reconstruct(
         series,
         params,
-        start,
-        support,
+        given.start,
+        given.support,
         &context.monitor,
         &mut observe,
     )
@@ -366,22 +411,37 @@ pub fn reconstruct(
         params: params.clone(),
         record,
     });
-    Ok(outcome)
+    if let Some(ghosts) = &ghosts {
+        context.output(JobOutput::Ghosts(Arc::clone(ghosts)));
+    }
+    Ok((outcome, ghosts))
 }
 
-/// Tracing; sends the outcome.
+/// Atoms of the volume of a running reconstruction, with parameters chosen from it, Å; `None` where it shows none yet.
+pub(super) fn trace_interim(volume: &Volume, control: &Arc<Control>) -> Option<Vec<[f64; 3]>> {
+    let monitor = Monitor::quiet(Arc::clone(control));
+    let suggested = crate::trace::suggest(volume, &TraceHints::default());
+    let traced = crate::trace::trace(volume, &suggested.params, None, &monitor).ok()?;
+    Some(traced.atoms.positions)
+}
+
+/// Tracing; sends the outcome. The atoms carry their persistence where interim traces tell it.
 ///
 /// # Errors
 /// The stage's.
 pub fn trace(
     volume: &Volume,
+    ghosts: Option<&Ghosts>,
     params: &TraceParams,
     context: &JobContext,
 ) -> Result<Arc<Traced>, JobError> {
     context.monitor.phase("Trace");
     let mut record = Record::begin(params, &volume_hash(volume));
-    let outcome = crate::trace::trace(volume, params, None, &context.monitor)
+    let mut outcome = crate::trace::trace(volume, params, None, &context.monitor)
         .map_err(|error| stopped_or(error, "volume"))?;
+    if let Some(ghosts) = ghosts {
+        ghosts.mark(&mut outcome.atoms);
+    }
     record.seconds = outcome.seconds;
     record.output_hash = atoms_hash(&outcome.atoms);
     let outcome = Arc::new(outcome);
@@ -394,7 +454,13 @@ pub fn trace(
 }
 
 /// The traced maxima split at another threshold; sends the outcome.
-fn split(traced: &Traced, volume: Option<&Volume>, params: &TraceParams, context: &JobContext) {
+fn split(
+    traced: &Traced,
+    volume: Option<&Volume>,
+    ghosts: Option<&Ghosts>,
+    params: &TraceParams,
+    context: &JobContext,
+) {
     context.monitor.phase("Trace");
     let started = Instant::now();
     let hash = volume.map(volume_hash).unwrap_or_default();
@@ -404,6 +470,9 @@ fn split(traced: &Traced, volume: Option<&Volume>, params: &TraceParams, context
     if let (Some(volume), true) = (volume, params.species > 1) {
         let (names, box_size) = (&params.species_names, crate::trace::SPECIES_BOX);
         again.atoms = crate::trace::classify(volume, &again.atoms, params.species, names, box_size);
+    }
+    if let Some(ghosts) = ghosts {
+        ghosts.mark(&mut again.atoms);
     }
     record.seconds = started.elapsed().as_secs_f64();
     record.output_hash = atoms_hash(&again.atoms);

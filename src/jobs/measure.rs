@@ -299,6 +299,7 @@ pub fn next_job(workspace: &Workspace) -> Option<Job> {
             series: Arc::clone(series),
             start: None,
             support: None,
+            follow: parameters.trace_while_running,
             params: parameters.reconstruct.clone(),
         });
     }
@@ -308,6 +309,7 @@ pub fn next_job(workspace: &Workspace) -> Option<Job> {
     {
         return Some(Job::Trace {
             volume: Arc::clone(volume),
+            ghosts: workspace.ghosts.clone(),
             params: parameters.trace.clone(),
         });
     }

@@ -10,6 +10,7 @@ pub mod calibrate;
 pub mod examine;
 pub mod execute;
 pub mod export;
+pub mod follow;
 pub mod galleries;
 pub mod geometry;
 pub mod input;
@@ -33,6 +34,7 @@ use crate::reconstruct::{
     GeometryParams, GeometryRefined, GeometryRound, Iteration, ReconstructParams, Reconstructed,
 };
 use crate::trace::doubts::{Doubt, DoubtParams};
+use crate::trace::ghosts::Ghosts;
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use std::path::PathBuf;
@@ -144,6 +146,8 @@ pub enum Job {
         start: Option<Arc<Volume>>,
         /// Voxels that may hold density: where this volume is positive.
         support: Option<Arc<Volume>>,
+        /// Whether to trace the volume now and then while it runs.
+        follow: bool,
         /// How.
         params: ReconstructParams,
     },
@@ -151,6 +155,8 @@ pub enum Job {
     Trace {
         /// The volume.
         volume: Arc<Volume>,
+        /// What the interim traces of its reconstruction found.
+        ghosts: Option<Arc<Ghosts>>,
         /// How.
         params: TraceParams,
     },
@@ -160,6 +166,8 @@ pub enum Job {
         traced: Arc<Traced>,
         /// The volume it was traced in, for the species.
         volume: Option<Arc<Volume>>,
+        /// What the interim traces of its reconstruction found.
+        ghosts: Option<Arc<Ghosts>>,
         /// How; its threshold is the new one.
         params: TraceParams,
     },
@@ -220,6 +228,8 @@ pub enum Job {
         skip: Vec<String>,
         /// What was decided by hand of the preparation: frames left out, masks edited.
         hand: Box<PrepareParams>,
+        /// Whether to trace the volume now and then while it is reconstructed.
+        follow: bool,
         /// The known truth to compare with, for simulated data.
         truth: Option<Arc<Atoms>>,
     },
@@ -378,6 +388,8 @@ pub enum JobOutput {
         /// What ran.
         record: Record,
     },
+    /// The interim traces of the reconstruction that just finished.
+    Ghosts(Arc<Ghosts>),
     /// Tracing finished.
     Traced {
         /// The outcome.
@@ -494,6 +506,13 @@ pub enum JobEvent {
         id: JobId,
         /// Its numbers.
         iteration: Iteration,
+    },
+    /// One more interim trace of the running reconstruction.
+    Ghosts {
+        /// Which.
+        id: JobId,
+        /// All of them so far.
+        ghosts: Arc<Ghosts>,
     },
     /// Something to know.
     Warning {

@@ -9,6 +9,7 @@ pub use crate::preprocess::PrepareParams;
 use crate::preprocess::inspect::Beam;
 use crate::preprocess::{CalibrateParams, Calibration};
 use crate::reconstruct::{GeometryParams, ReconstructParams, Reconstructed};
+use crate::trace::ghosts::Ghosts;
 use crate::trace::refine::RefineParams;
 use crate::trace::{TraceParams, Traced};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub struct Parameters {
     pub geometry: GeometryParams,
     /// RESIRE.
     pub reconstruct: ReconstructParams,
+    /// Whether the volume is traced now and then while it is reconstructed.
+    pub trace_while_running: bool,
     /// Tracing.
     pub trace: TraceParams,
     /// Refinement against the tilts.
@@ -62,6 +65,7 @@ impl Default for Parameters {
             prepare: PrepareParams::default(),
             geometry: GeometryParams::default(),
             reconstruct: ReconstructParams::default(),
+            trace_while_running: false,
             trace: TraceParams::default(),
             refine: RefineParams::default(),
             complete: true,
@@ -193,6 +197,8 @@ pub struct Workspace {
     pub volume: Option<Arc<Volume>>,
     /// How the reconstruction went.
     pub reconstructed: Option<Arc<Reconstructed>>,
+    /// What the interim traces of that reconstruction found; of this session only.
+    pub ghosts: Option<Arc<Ghosts>>,
     /// The traced candidates, kept and rejected.
     pub traced: Option<Arc<Traced>>,
     /// The model before hand edits: what the journal replays on.

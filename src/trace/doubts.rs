@@ -61,11 +61,13 @@ pub enum DoubtKind {
     Species,
     /// Refinement moved it further than others.
     FarMoved,
+    /// Absent from more of the interim traces of the running reconstruction than others.
+    Fleeting,
 }
 
 impl DoubtKind {
     /// All kinds, in the order of the list's filters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Missing,
         Self::False,
         Self::TooClose,
@@ -76,6 +78,7 @@ impl DoubtKind {
         Self::Borderline,
         Self::Species,
         Self::FarMoved,
+        Self::Fleeting,
     ];
 
     /// Its name in the list.
@@ -92,6 +95,7 @@ impl DoubtKind {
             Self::Borderline => "borderline",
             Self::Species => "which species?",
             Self::FarMoved => "moved far",
+            Self::Fleeting => "came late",
         }
     }
 
@@ -109,6 +113,7 @@ impl DoubtKind {
             Self::Borderline => "borderline",
             Self::Species => "species",
             Self::FarMoved => "far_moved",
+            Self::Fleeting => "fleeting",
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod auto;
 pub mod cutoff;
 pub mod doubts;
 pub mod evidence;
+pub mod ghosts;
 mod peaks;
 pub mod refine;
 pub mod select;

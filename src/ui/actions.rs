@@ -67,6 +67,8 @@ pub enum Action {
     DropPreparation,
     /// Parameters of the refinement.
     SetRefine(RefineParams),
+    /// Whether the volume is traced now and then while it is reconstructed.
+    TraceWhileRunning(bool),
     /// Whether refinement also adds and removes atoms.
     SetComplete(bool),
     /// Refine shifts and angles of the tilts.

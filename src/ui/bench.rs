@@ -52,6 +52,7 @@ pub fn frames(request: &FrameRequest, execute: Execute) -> Result<(Value, Vec<St
         series: Arc::clone(app.state.workspace.series.as_ref().ok_or("no series")?),
         start: None,
         support: None,
+        follow: false,
         params: ReconstructParams {
             iterations: 1_000_000,
             ..Default::default()

@@ -333,6 +333,7 @@ impl App {
                         spacing: None,
                         skip: Vec::new(),
                         hand: Box::new(self.state.workspace.project.parameters.prepare.clone()),
+                        follow: self.state.workspace.project.parameters.trace_while_running,
                         truth: self.state.workspace.truth.clone(),
                     };
                     self.submit(job);
@@ -373,6 +374,7 @@ impl App {
                 state.forget_preparation();
             }
             Action::SetReconstruct(params) => parameters.reconstruct = params,
+            Action::TraceWhileRunning(on) => parameters.trace_while_running = on,
             Action::SetTrace(params) => parameters.trace = params,
             Action::SetRefine(params) => parameters.refine = params,
             Action::SetGeometry(params) => parameters.geometry = params,

@@ -18,6 +18,7 @@ use crate::preprocess::Prepared;
 use crate::project::{Stage, Workspace};
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
+use crate::trace::ghosts::Ghosts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -282,6 +283,16 @@ pub struct LiveRun {
     pub geometry: Option<GeometryRound>,
     /// Newest volume.
     pub snapshot: Option<Arc<Volume>>,
+    /// Atoms of the interim traces so far.
+    pub ghosts: Option<Arc<Ghosts>>,
+}
+
+impl LiveRun {
+    /// The volume and the atoms of a run that is over give way to the document's.
+    fn end(&mut self) {
+        self.snapshot = None;
+        self.ghosts = None;
+    }
 }
 
 /// What the tilts said of a model.
@@ -549,6 +560,7 @@ impl AppState {
                 self.live.iterations.truncate(before);
                 self.live.iterations.push(iteration);
             }
+            JobEvent::Ghosts { ghosts, .. } => self.live.ghosts = Some(ghosts),
             JobEvent::Warning { text, .. } => self.say(Severity::Warning, text),
             JobEvent::Note { text, .. } => self.say(Severity::Info, text),
             JobEvent::Output { output, .. } => self.fold_output(*output),
@@ -560,7 +572,7 @@ impl AppState {
                         format!("{} finished in {seconds:.1} s", job.title),
                     );
                 }
-                self.live.snapshot = None;
+                self.live.end();
             }
             JobEvent::Stopped { kept, .. } => {
                 if let Some(job) = self.job.take() {
@@ -571,7 +583,7 @@ impl AppState {
                     };
                     self.say(Severity::Info, format!("{} {how}", job.title));
                 }
-                self.live.snapshot = None;
+                self.live.end();
             }
             JobEvent::Failed { message, .. } => {
                 if self
@@ -588,7 +600,7 @@ impl AppState {
                 if failed.is_some_and(|job| job.title == "Analyze") {
                     self.analysis_fault = Some(message.clone());
                 }
-                self.live.snapshot = None;
+                self.live.end();
                 self.say(Severity::Error, message);
             }
         }
@@ -671,6 +683,7 @@ impl AppState {
                         }
                     }
                     JobOutput::Exchanged(_) => self.forget_preparation(),
+                    JobOutput::Traced { .. } => self.live.ghosts = None,
                     JobOutput::Analyzed { .. } => {
                         self.analysis_fault = None;
                         // The plot of iterations stays empty for a model that was opened.

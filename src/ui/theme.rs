@@ -21,6 +21,13 @@ pub const SELECTED: Color32 = Color32::from_rgb(255, 255, 255);
 pub const BRUSHED: Color32 = Color32::from_rgb(255, 96, 208);
 /// An atom about to be added.
 pub const GHOST: Color32 = Color32::from_rgb(120, 255, 160);
+
+/// Opacity of an interim atom of this solidity (0 to 1): faint at first, never unseen.
+#[must_use]
+pub fn solid(solidity: f64) -> f32 {
+    (0.15 + 0.85 * solidity.clamp(0.0, 1.0)) as f32
+}
+
 /// Where a removed atom stood.
 pub const TOMBSTONE: Color32 = Color32::from_rgb(232, 92, 80);
 /// Behind density, in both themes.

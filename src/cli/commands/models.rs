@@ -23,7 +23,11 @@ pub fn trace(runner: &Runner, args: Trace) -> anyhow::Result<End> {
         args.params
     };
     let chosen = params.clone();
-    let ran = runner.run(Job::Trace { volume, params })?;
+    let ran = runner.run(Job::Trace {
+        volume,
+        ghosts: None,
+        params,
+    })?;
     let outcome = pick(&ran.outputs, |output| match output {
         JobOutput::Traced { outcome, .. } => Some(Arc::clone(outcome)),
         _ => None,

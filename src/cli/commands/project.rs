@@ -37,6 +37,7 @@ pub fn auto(runner: &Runner, args: Auto) -> anyhow::Result<End> {
         spacing: args.spacing,
         skip: args.skip,
         hand: Box::default(),
+        follow: args.trace_while_running,
         truth: None,
     })?;
     finish_road(runner, ran, workspace, &args.output)

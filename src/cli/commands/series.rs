@@ -173,6 +173,7 @@ pub fn reconstruct(runner: &Runner, args: Reconstruct) -> anyhow::Result<End> {
         start: start.clone(),
         support: support.clone(),
         series: Arc::clone(&series),
+        follow: false,
         params: params.clone(),
     };
     let ran = runner.run(job)?;

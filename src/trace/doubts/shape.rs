@@ -8,6 +8,7 @@ use crate::numeric::interpolate::CubicSpline;
 use crate::numeric::neighbors::CellList;
 use crate::numeric::odds::{log_odds, student, usual};
 use crate::trace::evidence::Cells;
+use crate::trace::ghosts::PERSISTENCE;
 use crate::trace::{Candidate, Verdict, peaks};
 
 /// Bound on a sign of the density where the tilts are asked too: the density was made from them.
@@ -196,6 +197,27 @@ pub(super) fn ask_columns(known: &Known, places: &mut [Place]) {
             (ratio.min(MOST_SLIGHT), text)
         });
     }
+    if let Some(values) = column(PERSISTENCE)
+        && let Some([usual, spread]) = usual_persistence(values)
+    {
+        tails(atoms, values, DoubtKind::Fleeting, |v| {
+            // Against any persistence from 0 to 1.
+            let ratio = upper_tail(-v, -usual, spread, 1.0);
+            let text = format!("there in {v:.2} of the interim traces, usually in {usual:.2}");
+            (ratio.min(MOST_SLIGHT), text)
+        });
+    }
+}
+
+/// Median and scatter of the persistence. Most atoms may be there in every trace alike, so the scatter is no smaller
+/// than one of the first few traces makes.
+fn usual_persistence(values: &[f64]) -> Option<[f64; 2]> {
+    const LEAST_SPREAD: f64 = 0.05;
+    let mut known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    known.sort_by(f64::total_cmp);
+    let middle = *known.get(known.len() / 2)?;
+    let spread = usual(known).map_or(LEAST_SPREAD, |[_, spread]| spread.max(LEAST_SPREAD));
+    Some([middle, spread])
 }
 
 /// `ln(1 / range) − ln p(v | the usual scatter)` above the usual value, else nothing.

@@ -188,6 +188,11 @@ fn columns_candidates_and_species_have_their_say() {
     let mut shifts = spread(0.05, 0.04);
     shifts[13] = 0.9;
     atoms.set_column("shift_A", "Å", shifts);
+    // Most are there from the first: the usual scatter is none.
+    let mut persistence = vec![1.0; n];
+    persistence[19] = 0.1;
+    persistence[23] = f64::NAN;
+    atoms.set_column("persistence", "", persistence);
     let mut margins = vec![0.9; n];
     margins[17] = 0.02;
     atoms.set_column("species_margin", "", margins);
@@ -244,6 +249,12 @@ fn columns_candidates_and_species_have_their_say() {
         of_atom(17).expect("the one between").kind,
         DoubtKind::Species
     );
+    let is_late =
+        |d: &&Doubt| d.kind == DoubtKind::Fleeting || d.also.contains(&DoubtKind::Fleeting);
+    let late: Vec<&Doubt> = doubts.iter().filter(is_late).collect();
+    assert_eq!(late.len(), 1, "{late:?}");
+    assert!(late[0].atoms.contains(&AtomId(19)));
+    assert!(late[0].reason.contains("0.10 of the interim traces"));
     assert_eq!(kind_at(gaps[0]), Some(DoubtKind::FailedFit));
     assert_eq!(kind_at(gaps[1]), Some(DoubtKind::Borderline));
     assert_eq!(kind_at(gaps[2]), None);

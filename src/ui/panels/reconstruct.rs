@@ -37,6 +37,7 @@ impl ReconstructPanel {
             actions.push(Action::SetReconstruct(params));
         }
         section(ui, "Run");
+        follow_ui(ui, state, actions);
         run_row(
             ui,
             state,
@@ -73,6 +74,23 @@ fn forecast_ui(ui: &mut Ui, state: &AppState, params: &ReconstructParams) {
         )
     });
     ui.weak(format!("Needs {}{time}", forecast(series, params)));
+}
+
+fn follow_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let mut follow = state.workspace.project.parameters.trace_while_running;
+    let help = "Trace the volume now and then: atoms show as faint rings, more solid the longer they stay, and each traced \
+                atom carries its persistence, the share of these traces it was in. Slows the run by some percent";
+    if params::flag(ui, "Trace while it runs", help, &mut follow, false) {
+        actions.push(Action::TraceWhileRunning(follow));
+    }
+    if let Some(ghosts) = &state.live.ghosts {
+        let (atoms, traces) = (ghosts.present().count(), ghosts.traces);
+        let plural = if traces == 1 { "trace" } else { "traces" };
+        ui.weak(format!(
+            "{} atoms after {traces} interim {plural}",
+            super::thousands(atoms)
+        ));
+    }
 }
 
 /// Seconds per iteration of the last run.

@@ -23,10 +23,12 @@ pub(super) fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
                 .ok_or("needs a tilt series")?,
             start: None,
             support: None,
+            follow: parameters.trace_while_running,
             params: parameters.reconstruct.clone(),
         },
         Stage::Trace => Job::Trace {
             volume: workspace.volume.clone().ok_or("needs a volume")?,
+            ghosts: workspace.ghosts.clone(),
             params: parameters.trace.clone(),
         },
         Stage::Analyze => Job::Analyze {
@@ -54,6 +56,7 @@ pub(super) fn split_job(state: &AppState) -> Option<Job> {
     (before == params).then_some(Job::Split {
         traced: Arc::clone(workspace.traced.as_ref()?),
         volume: workspace.volume.clone(),
+        ghosts: workspace.ghosts.clone(),
         params,
     })
 }

@@ -165,6 +165,7 @@ impl SliceView {
         if state.view.show_tombstones {
             draw_tombstones(ui, &plane, state);
         }
+        draw_interim(ui, &plane, state);
         draw_ghost(ui, &plane, state);
         self.draw_drag(ui, &plane, state, &response);
         self.interact(ui, &plane, state, &response, actions);
@@ -665,6 +666,24 @@ fn draw_tombstones(ui: &Ui, plane: &Plane, state: &AppState) {
     }
 }
 
+/// Atoms of the interim traces of a running reconstruction: rings, more solid the longer they stay.
+fn draw_interim(ui: &Ui, plane: &Plane, state: &AppState) {
+    let Some(ghosts) = &state.live.ghosts else {
+        return;
+    };
+    let half = (state.view.atom_slab / 2.0).max(0.05);
+    let radius = ring_radius(plane);
+    let seen = plane.viewport.rect.expand(radius);
+    let rings = ghosts.present().filter_map(|ghost| {
+        let away = plane.depth(ghost.position).abs() / half;
+        let at = plane.screen(ghost.position);
+        let fade = (1.0 - 0.75 * away) as f32 * theme::solid(ghosts.solidity(ghost));
+        let stroke = Stroke::new(1.4, theme::GHOST.gamma_multiply(fade));
+        (away <= 1.0 && seen.contains(at)).then(|| Shape::circle_stroke(at, radius, stroke))
+    });
+    ui.painter_at(plane.viewport.rect).extend(rings);
+}
+
 fn draw_ghost(ui: &Ui, plane: &Plane, state: &AppState) {
     let Some(ghost) = &state.view.ghost else {
         return;
@@ -719,8 +738,13 @@ fn caption(ui: &Ui, rect: Rect, state: &AppState) {
     } else {
         "model"
     };
+    let interim = if state.live.ghosts.is_some() {
+        ", interim atoms"
+    } else {
+        ""
+    };
     let text = format!(
-        "{source}, slab {:.1} Å, atoms {:.1} Å",
+        "{source}, slab {:.1} Å, atoms {:.1} Å{interim}",
         state.view.density_slab, state.view.atom_slab
     );
     canvas::label(

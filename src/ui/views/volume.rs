@@ -192,6 +192,11 @@ impl VolumeView {
             &view.selection,
             &view.brushed,
             view.ghost.is_some(),
+            state
+                .live
+                .ghosts
+                .as_ref()
+                .map_or(0, |g| Arc::as_ptr(g) as usize),
         ));
         if self
             .instances
@@ -219,6 +224,14 @@ impl VolumeView {
                 };
                 let radius = if selected { 1.0 } else { 0.85 };
                 instances.push(Instance::new(*position, radius, color, dim));
+            }
+        }
+        if let Some(ghosts) = &state.live.ghosts {
+            for ghost in ghosts.present() {
+                let solid = theme::solid(ghosts.solidity(ghost));
+                // What is not yet sure is small and dim.
+                let radius = 0.4 + 0.4 * solid;
+                instances.push(Instance::new(ghost.position, radius, theme::GHOST, solid));
             }
         }
         if let Some(ghost) = &view.ghost {
@@ -429,6 +442,11 @@ fn caption(ui: &Ui, rect: Rect, state: &AppState) {
         "model"
     } else {
         ""
+    };
+    let atoms = match (atoms, &state.live.ghosts) {
+        ("", Some(_)) => "interim atoms",
+        (_, Some(_)) => "model and interim atoms",
+        (atoms, None) => atoms,
     };
     let comma = if !volume.is_empty() && !atoms.is_empty() {
         ", "
