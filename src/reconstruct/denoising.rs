@@ -1,6 +1,7 @@
 //! Whether denoising helps: the same tilts left out are predicted from the others as measured and from the others
 //! denoised, and both predictions are compared with the left-out images *as measured*. A denoiser that takes away what the
-//! specimen is made of predicts them worse, however well it pleases the eye.
+//! specimen is made of predicts them worse, however well it pleases the eye. A better prediction is no promise of better
+//! atoms: these are found in what all tilts show together, where noise has been averaged already.
 
 use super::{ReconstructError, ReconstructParams, choose, watch};
 use crate::model::TiltSeries;
@@ -34,16 +35,16 @@ pub struct DenoisingVerdict {
 }
 
 impl DenoisingVerdict {
-    /// In three words.
+    /// In words.
     #[must_use]
     pub fn word(&self) -> &'static str {
         let change = self.denoised.misfit_free / self.measured.misfit_free - 1.0;
         if change.abs() < SAME {
-            "denoising makes no difference"
+            "tilts left out are predicted alike with and without denoising"
         } else if change < 0.0 {
-            "denoising helps"
+            "tilts left out are predicted better from denoised images"
         } else {
-            "denoising harms"
+            "tilts left out are predicted worse from denoised images"
         }
     }
 
@@ -166,7 +167,7 @@ mod tests {
             "{verdict:?}"
         );
         assert!(
-            verdict.sentence().starts_with("denoising helps"),
+            verdict.sentence().contains("predicted better"),
             "{}",
             verdict.sentence()
         );
@@ -177,7 +178,7 @@ mod tests {
         }
         let verdict = judge_denoising(&clean, &blurred, &Monitor::silent()).unwrap();
         assert!(
-            verdict.sentence().starts_with("denoising harms"),
+            verdict.sentence().contains("predicted worse"),
             "{}",
             verdict.sentence()
         );

@@ -228,7 +228,8 @@ fn denoising_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         let text = format!("{:.4} (misfit {:.4})", found.r_free, found.misfit_free);
         fact(ui, name, text);
     }
-    ui.strong(capitalised(verdict.word()));
+    let word = egui::RichText::new(capitalised(verdict.word())).strong();
+    ui.add(egui::Label::new(word).wrap());
 }
 
 /// The mask over the image and the tools that edit it.
@@ -354,7 +355,8 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     section(ui, "Picture");
     let workspace = &state.workspace;
     let done = state.preparation.as_ref();
-    let denoised = done.is_some_and(|p| p.denoised.is_some());
+    let previewed = (state.preview.as_ref()).is_some_and(|p| p.tilt == state.view.tilt);
+    let denoised = previewed || done.is_some_and(|p| p.denoised.is_some());
     let subtracted = done.is_some_and(|p| p.background.is_some());
     let prepared = workspace.prepared.is_some();
     let choose = |ui: &mut Ui, picture, text: &str, there: bool, why: &str| {
@@ -367,6 +369,9 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         if !prepared {
             let shown = TiltPicture::Measured;
             chosen = chosen.or(choose(ui, shown, "As read", true, ""));
+            if previewed {
+                chosen = chosen.or(choose(ui, TiltPicture::Preview, "Preview", true, ""));
+            }
             return;
         }
         for (step, name) in TiltPicture::steps(done.map(|done| &**done)) {
