@@ -316,7 +316,7 @@ fn mask_note(edits: &[MaskEdit], tilts: usize) -> Option<String> {
         return None;
     }
     let mut text = format!(
-        "Background: the masks of {there} of {tilts} images were edited by hand ({} changes)",
+        "Background: the masks of {there} of {tilts} images were edited by hand (changes: {})",
         edits.len()
     );
     if gone > 0 {

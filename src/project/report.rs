@@ -161,7 +161,7 @@ fn preparation_rows(workspace: &Workspace) -> Vec<(&'static str, String)> {
     let edits = &params.mask_edits;
     if !edits.is_empty() {
         let images: std::collections::BTreeSet<usize> = edits.iter().map(|e| e.tilt).collect();
-        let text = format!("{} changes on {} images", edits.len(), images.len());
+        let text = format!("changes: {}, images: {}", edits.len(), images.len());
         rows.push(("Masks edited by hand", text));
     }
     if !params.frames.drop_frames.is_empty() {
