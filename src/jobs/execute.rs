@@ -379,7 +379,9 @@ pub fn reconstruct(
         // Making a snapshot costs a pass over the volume: only when the last one was taken.
         let due = iteration.number == 1 || last_snapshot.elapsed() >= SNAPSHOT_EVERY;
         let shown = due && context.show_snapshots && context.snapshots.is_empty();
-        let followed = follower.as_mut().filter(|f| f.wants_volume());
+        let followed = follower
+            .as_mut()
+            .filter(|f| f.wants_volume(iteration.number));
         if shown || followed.is_some() {
             let snapshot = Arc::new(volume());
             if let Some(follower) = followed {

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Pause after an interim trace over the time it took: with two cores a twelfth of the machine goes to tracing.
 const REST: f64 = 5.0;
+/// The iteration from which volumes are traced: the first ones are blurred sums of the images without atoms.
+const FIRST_ITERATION: usize = 5;
 /// Shortest pause: small volumes are traced faster than anyone can look.
 const SHORTEST_REST: Duration = Duration::from_millis(200);
 
@@ -63,10 +65,10 @@ impl Follower {
         }
     }
 
-    /// Whether it is time for another volume.
+    /// Whether it is time for another volume, that of this iteration (from 1).
     #[must_use]
-    pub fn wants_volume(&self) -> bool {
-        !self.tracer.is_waiting() && Instant::now() >= self.due
+    pub fn wants_volume(&self, iteration: usize) -> bool {
+        iteration >= FIRST_ITERATION && !self.tracer.is_waiting() && Instant::now() >= self.due
     }
 
     /// Gives it a volume to trace.
@@ -123,12 +125,13 @@ mod tests {
         let mut last = None;
         for volume in [volume(0.0), volume(1.0)] {
             let began = Instant::now();
-            while !follower.wants_volume() {
+            assert!(!follower.wants_volume(1), "too early");
+            while !follower.wants_volume(10) {
                 assert!(began.elapsed() < Duration::from_secs(60), "never ready");
                 std::thread::sleep(Duration::from_millis(5));
             }
             follower.give(volume);
-            assert!(!follower.wants_volume(), "busy with it");
+            assert!(!follower.wants_volume(10), "busy with it");
             last = loop {
                 assert!(began.elapsed() < Duration::from_secs(60), "no news");
                 std::thread::sleep(Duration::from_millis(5));
@@ -136,7 +139,7 @@ mod tests {
                     break Some(ghosts);
                 }
             };
-            assert!(!follower.wants_volume(), "resting");
+            assert!(!follower.wants_volume(10), "resting");
         }
         let ghosts = last.expect("two traces");
         assert_eq!((ghosts.traces, ghosts.present().count()), (2, 125));

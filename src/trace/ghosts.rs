@@ -40,7 +40,7 @@ impl Ghosts {
     /// Takes in the atoms (finite positions, Å) of one more interim trace. When it finds more than twice as many as
     /// all before together, the volume had not resolved the atoms until now, and counting begins anew.
     pub fn follow(&mut self, positions: &[[f64; 3]]) {
-        if positions.len() > 2 * self.all.len() {
+        if self.is_overtaken_by(positions.len()) {
             *self = Self::default();
         }
         self.traces += 1;
@@ -88,12 +88,17 @@ impl Ghosts {
             .collect()
     }
 
-    /// Gives the atoms of the final trace their column [`PERSISTENCE`]; nothing when there was no interim trace.
+    /// Gives the atoms of the final trace their column [`PERSISTENCE`]; nothing when no interim trace had resolved them.
     pub fn mark(&self, atoms: &mut Atoms) {
-        if self.traces > 0 {
+        if self.traces > 0 && !self.is_overtaken_by(atoms.len()) {
             let values = self.persistence(&atoms.positions);
             atoms.set_column(PERSISTENCE, "", values);
         }
+    }
+
+    /// Whether so many atoms are more than the volumes of all traces before had resolved.
+    fn is_overtaken_by(&self, atoms: usize) -> bool {
+        atoms > 2 * self.all.len()
     }
 
     /// The ghost of each position, each ghost at most once, the nearest pairs first.
@@ -194,6 +199,10 @@ mod tests {
         ghosts.follow(&[]);
         ghosts.mark(&mut atoms);
         assert_eq!(atoms.column(PERSISTENCE).unwrap(), [0.5, 0.5, 0.0]);
+        // Two atoms of five: the interim volume was too early to say anything.
+        let mut atoms = Atoms::from_positions(row(5, 0.0), "Zr");
+        ghosts.mark(&mut atoms);
+        assert!(atoms.column(PERSISTENCE).is_none());
     }
 
     proptest! {
