@@ -159,6 +159,20 @@ impl Ideal {
         &self.neighbors[site[2].rem_euclid(2) as usize]
     }
 
+    /// Whether a step in whole numbers leads from a site in an even (0) or odd (1) layer to another site.
+    #[must_use]
+    pub fn joined(&self, layer: i32, step: [i32; 3]) -> bool {
+        match self.structure {
+            Structure::Fcc => (step[0] + step[1] + step[2]) % 2 == 0,
+            Structure::Bcc => step.iter().all(|n| (n - step[0]) % 2 == 0),
+            // In thirds: odd layers stand at (1, 1) of even ones.
+            Structure::Hcp => {
+                let turn = (layer + step[2]).rem_euclid(2) - layer;
+                (step[0] - turn).rem_euclid(3) == 0 && (step[1] - turn).rem_euclid(3) == 0
+            }
+        }
+    }
+
     /// Ordered pairs of nearest neighbours at the least angle that no rotation of the structure turns into each other.
     fn distinct_pairs(&self) -> Vec<[usize; 2]> {
         let all = &self.neighbors[0];

@@ -11,6 +11,7 @@ pub mod order;
 pub mod oxidation;
 mod params;
 pub mod pdf;
+pub mod phases;
 pub mod planes;
 pub mod profiles;
 pub mod ptm;
@@ -101,6 +102,29 @@ pub struct Analyzed {
     pub fivefold: Option<Arc<fivefold::Fivefold>>,
     /// Every atom's best template, kept so that a threshold that moves costs no new matching.
     pub matches: Option<Arc<ptm::Matches>>,
+    /// The phases but for what was set by hand.
+    pub automatic_phase: Option<Arc<Vec<f64>>>,
+    /// Bond order and oxidation averaged over the first shell, from which the phases are told.
+    pub phase_fields: Option<[Arc<Vec<f64>>; 2]>,
+    /// What is not made yet with these parameters.
+    pub pending: Option<Pending>,
+}
+
+impl Analyzed {
+    /// The last analysis all of whose parts have the same parameters: this one, or the one it began from.
+    #[must_use]
+    pub fn whole(self: &Arc<Self>) -> &Arc<Self> {
+        self.pending.as_ref().map_or(self, |pending| &pending.of)
+    }
+}
+
+/// The parts of an analysis under way that are still those of the one before.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Names out of [`PARTS`].
+    pub parts: Vec<&'static str>,
+    /// The analysis before.
+    pub of: Arc<Analyzed>,
 }
 
 /// A pair distribution function.
@@ -155,7 +179,7 @@ pub fn analyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    work::run(atoms, params, None, monitor)
+    work::run(atoms, params, None, None, monitor)
 }
 
 /// Repeats an analysis with other thresholds; every part of which nothing it depends on has changed is used again.
@@ -167,5 +191,40 @@ pub fn reanalyze(
     params: &AnalyzeParams,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
-    work::run(&before.atoms, params, Some(before), monitor)
+    work::run(&before.atoms, params, Some(before), None, monitor)
+}
+
+/// As [`reanalyze`]; what a moved threshold changes at once is told to `early` before the parts that take longer (strain,
+/// profiles, phases' own PDFs) are made. Nothing is told when there are none. `by_hand` are the phases set by hand, one for
+/// each atom, NaN where none is.
+///
+/// # Errors
+/// As [`analyze`].
+pub fn reanalyze_in_steps(
+    before: &Arc<Analyzed>,
+    by_hand: Option<&[f64]>,
+    params: &AnalyzeParams,
+    early: &mut dyn FnMut(Analyzed),
+    monitor: &Monitor,
+) -> Result<Analyzed, AnalyzeError> {
+    let before = before.whole();
+    let tell = work::Early {
+        before,
+        tell: early,
+    };
+    let said = by_hand.filter(|p| p.len() == before.atoms.len());
+    let known = before.atoms.column(phases::BY_HAND);
+    let same = match (said, known) {
+        (Some(a), Some(b)) => profiles::same_bits(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    if same {
+        return work::run(&before.atoms, params, Some(before), Some(tell), monitor);
+    }
+    let mut atoms = before.atoms.clone();
+    match said {
+        Some(said) => atoms.set_column(phases::BY_HAND, "", said.to_vec()),
+        None => drop(atoms.columns.remove(phases::BY_HAND)),
+    }
+    work::run(&atoms, params, Some(before), Some(tell), monitor)
 }

@@ -336,24 +336,38 @@ fn sweep_at(
 /// Gaussian mean of a quantity round every atom (NaN values left out), σ in Å.
 #[must_use]
 pub fn smoothed(positions: &[[f64; 3]], values: &[f64], sigma: f64) -> Vec<f64> {
+    let [one] = smoothed_each(positions, [values], sigma);
+    one
+}
+
+/// As [`smoothed`], of several quantities at once.
+#[must_use]
+pub fn smoothed_each<const N: usize>(
+    positions: &[[f64; 3]],
+    values: [&[f64]; N],
+    sigma: f64,
+) -> [Vec<f64>; N] {
     if sigma <= 0.0 {
-        return values.to_vec();
+        return values.map(<[f64]>::to_vec);
     }
-    let list = CellList::new(positions, 3.0 * sigma);
-    positions
+    let list = CellList::new(positions, 1.5 * sigma);
+    let means: Vec<[f64; N]> = positions
         .par_iter()
         .map(|&center| {
-            let (mut sum, mut total) = (0.0, 0.0);
+            let mut sums = [(0.0, 0.0); N];
             list.for_each_within(center, 3.0 * sigma, |index, d2| {
-                if values[index].is_finite() {
-                    let weight = (-0.5 * d2 / (sigma * sigma)).exp();
-                    sum += weight * values[index];
-                    total += weight;
+                let weight = (-0.5 * d2 / (sigma * sigma)).exp();
+                for ((sum, total), values) in sums.iter_mut().zip(values) {
+                    if values[index].is_finite() {
+                        *sum += weight * values[index];
+                        *total += weight;
+                    }
                 }
             });
-            if total > 0.0 { sum / total } else { f64::NAN }
+            sums.map(|(sum, total)| if total > 0.0 { sum / total } else { f64::NAN })
         })
-        .collect()
+        .collect();
+    std::array::from_fn(|k| means.iter().map(|m| m[k]).collect())
 }
 
 /// Volume of the region, Å³.

@@ -2,10 +2,20 @@
 //!
 //! `g(r) = n(r) / (N ρ 4πr² dr f(r))`: pairs counted exactly, divided by what a uniform density in the same region would
 //! give; `f(r)` is the share of points at distance r from a point of the region that lie in it too, so that g tends to 1.
+//!
+//! A pair of species a, b has regions of its own: `g_ab(r) = n_ab(r) V_b / (N_a N_b 4πr² dr f_ab(r))`, `f_ab(r)` the share of
+//! points at distance r from a point of the region of a that lie in that of b. So it tends to 1 for a species that fills only
+//! the core, too. The region of a species is closed over gaps in proportion to how much farther its sixth like neighbour is
+//! than the sixth of any kind: not at all for a core, over the other atoms of a random alloy.
+
+mod count;
+mod shape;
 
 use super::Pdf;
 use crate::numeric::neighbors::CellList;
+use count::count_pairs;
 use rayon::prelude::*;
+use shape::{Shape, Share};
 
 /// How the function is sampled, Å.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +41,38 @@ pub struct Counted {
     pub error: Vec<f64>,
     /// Mean density of the region, Å⁻³.
     pub density: f64,
+    /// What does not depend on the bins.
+    regions: Regions,
+}
+
+/// The volumes of the regions, and how likely two of their points are a distance apart.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Regions {
+    /// Of all atoms.
+    whole: Option<Filled>,
+    /// Of each pair of classes a ≤ b, in their order.
+    pairs: Vec<Filled>,
+}
+
+/// Of a pair of regions: the second one's volume (Å³), and the share of the points at a distance from one in the first that
+/// lie in it.
+#[derive(Debug, Clone, PartialEq)]
+struct Filled {
+    volume: f64,
+    share: Share,
+}
+
+impl Filled {
+    /// Atoms that a uniform density of one in the second region has in each bin round a point of the first.
+    fn uniform(&self, sampling: &Sampling, bins: usize) -> Vec<f64> {
+        (0..bins)
+            .map(|bin| {
+                let (low, high) = (bin as f64 * sampling.bin, (bin + 1) as f64 * sampling.bin);
+                let shell = 4.0 / 3.0 * std::f64::consts::PI * (high.powi(3) - low.powi(3));
+                shell * self.share.at(0.5 * (low + high)) / self.volume
+            })
+            .collect()
+    }
 }
 
 /// Share of the highest peak by which a peak stands out that needs no statistics.
@@ -95,30 +137,39 @@ pub fn counted(
     spacing: f64,
     classes: Option<(&[usize], &[String])>,
 ) -> Counted {
+    let regions = Regions::new(positions, sampling.range, spacing, classes);
+    counted_in(regions, positions, sampling, classes)
+}
+
+/// As [`counted`], with the regions of `before`, counted on the same atoms and classes.
+#[must_use]
+pub fn counted_again(
+    before: &Counted,
+    positions: &[[f64; 3]],
+    sampling: &Sampling,
+    spacing: f64,
+    classes: Option<(&[usize], &[String])>,
+) -> Counted {
+    let known = before.sampling[0] == sampling.range && before.regions.whole.is_some();
+    let regions = if known {
+        before.regions.clone()
+    } else {
+        Regions::new(positions, sampling.range, spacing, classes)
+    };
+    counted_in(regions, positions, sampling, classes)
+}
+
+fn counted_in(
+    regions: Regions,
+    positions: &[[f64; 3]],
+    sampling: &Sampling,
+    classes: Option<(&[usize], &[String])>,
+) -> Counted {
     let bins = (sampling.range / sampling.bin).ceil().max(1.0) as usize;
     let names = classes.map_or(&[] as &[String], |(_, names)| names);
     let kinds = names.len().max(1);
     let counts = count_pairs(positions, sampling, bins, kinds, classes.map(|(of, _)| of));
-    let shape = Shape::of(positions, spacing);
-    let share = shape.share_within(sampling.range);
-    let uniform: Vec<f64> = (0..bins)
-        .map(|bin| {
-            let (low, high) = (bin as f64 * sampling.bin, (bin + 1) as f64 * sampling.bin);
-            let shell = 4.0 / 3.0 * std::f64::consts::PI * (high.powi(3) - low.powi(3));
-            shell * share(0.5 * (low + high)) / shape.volume
-        })
-        .collect();
     let n = positions.len() as f64;
-    let normalized = |bins: &[u64], pairs: f64| -> Vec<f64> {
-        let ratio = |(&count, &expected): (&u64, &f64)| {
-            if pairs * expected > 0.0 {
-                count as f64 / (pairs * expected)
-            } else {
-                0.0
-            }
-        };
-        bins.iter().zip(&uniform).map(ratio).collect()
-    };
     let total: Vec<u64> = (0..bins)
         .map(|bin| counts.iter().map(|c| c[bin]).sum())
         .collect();
@@ -127,245 +178,125 @@ pub fn counted(
         let size: Vec<f64> = (0..kinds)
             .map(|kind| of.iter().filter(|&&k| k == kind).count() as f64)
             .collect();
-        for a in 0..kinds {
-            for b in a..kinds {
-                let pairs = if a == b {
-                    0.5 * size[a] * size[a]
-                } else {
-                    size[a] * size[b]
-                };
-                partial.push((
-                    format!("{}–{}", names[a], names[b]),
-                    normalized(&counts[a * kinds + b], pairs),
-                ));
-            }
+        for ((a, b), filled) in pairs_of(kinds).zip(&regions.pairs) {
+            let pairs = if a == b {
+                0.5 * size[a] * size[a]
+            } else {
+                size[a] * size[b]
+            };
+            let uniform = filled.uniform(sampling, bins);
+            partial.push((
+                format!("{}–{}", names[a], names[b]),
+                normalized(&counts[a * kinds + b], &uniform, pairs),
+            ));
         }
     }
-    let roots: Vec<f64> = total.iter().map(|&count| (count as f64).sqrt()).collect();
-    let counted = normalized(&total, 0.5 * n * n);
+    let whole = regions.whole.as_ref();
+    let uniform = whole.map_or_else(|| vec![0.0; bins], |f| f.uniform(sampling, bins));
+    let counted = normalized(&total, &uniform, 0.5 * n * n);
+    let roots = total.iter().map(|&count| (count as f64).sqrt());
     let error = counted
         .iter()
-        .zip(&roots)
-        .map(|(g, root)| if *root > 0.0 { g / root } else { 0.0 });
+        .zip(roots)
+        .map(|(g, root)| if root > 0.0 { g / root } else { 0.0 });
     Counted {
         sampling: [sampling.range, sampling.bin],
         error: error.collect(),
         total: counted,
         partial,
-        density: n / shape.volume.max(f64::MIN_POSITIVE),
+        density: n / whole.map_or(f64::INFINITY, |f| f.volume.max(f64::MIN_POSITIVE)),
+        regions,
     }
 }
 
-/// Pairs by bin, for every ordered pair of classes (a ≤ b at `a * kinds + b`).
-fn count_pairs(
-    positions: &[[f64; 3]],
-    sampling: &Sampling,
-    bins: usize,
-    kinds: usize,
-    of: Option<&[usize]>,
-) -> Vec<Vec<u64>> {
-    // Small cells fit the sphere better, large ones need fewer rows: about a quarter of the range is best.
-    let list = CellList::new(positions, (0.25 * sampling.range).clamp(2.0, 8.0));
-    let empty = || vec![vec![0u64; bins]; kinds * kinds];
-    const CHUNK: usize = 256;
-    (0..positions.len().div_ceil(CHUNK))
-        .into_par_iter()
-        .fold(empty, |mut counts, chunk| {
-            let slots = CHUNK * chunk..(CHUNK * (chunk + 1)).min(positions.len());
-            list.for_each_pair(slots, sampling.range, |own, other, d2| {
-                let bin = ((d2.sqrt() / sampling.bin) as usize).min(bins - 1);
-                let class = of.map_or(0, |of| {
-                    let (a, b) = (of[own], of[other]);
-                    a.min(b) * kinds + a.max(b)
-                });
-                counts[class][bin] += 1;
-            });
-            counts
-        })
-        .reduce(empty, |mut a, b| {
-            for (a, b) in a.iter_mut().flatten().zip(b.into_iter().flatten()) {
-                *a += b;
-            }
-            a
-        })
-}
-
-/// The region the atoms fill, on a grid.
-struct Shape {
-    low: [f64; 3],
-    step: f64,
-    /// One over the step.
-    per: f64,
-    size: [usize; 3],
-    inside: Vec<bool>,
-    volume: f64,
-}
-
-impl Shape {
-    fn of(positions: &[[f64; 3]], spacing: f64) -> Self {
-        let reach = 0.8 * spacing;
-        let mut low = [f64::INFINITY; 3];
-        let mut high = [f64::NEG_INFINITY; 3];
-        for p in positions {
-            for axis in 0..3 {
-                low[axis] = low[axis].min(p[axis] - reach);
-                high[axis] = high[axis].max(p[axis] + reach);
-            }
+/// Counts over what a uniform density would give.
+fn normalized(counts: &[u64], uniform: &[f64], pairs: f64) -> Vec<f64> {
+    let ratio = |(&count, &expected): (&u64, &f64)| {
+        if pairs * expected > 0.0 {
+            count as f64 / (pairs * expected)
+        } else {
+            0.0
         }
-        let extent: [f64; 3] = std::array::from_fn(|axis| (high[axis] - low[axis]).max(1e-6));
-        // Fine against the spacing, but never more than some millions of cells.
-        let step = (spacing / 3.0).max((extent.iter().product::<f64>() / 4e6).cbrt());
-        let size = extent.map(|e| (e / step).ceil() as usize + 1);
-        let mut shape = Self {
-            low,
-            step,
-            per: 1.0 / step,
-            size,
-            inside: vec![false; size.iter().product()],
-            volume: 0.0,
+    };
+    counts.iter().zip(uniform).map(ratio).collect()
+}
+
+/// Pairs of classes a ≤ b.
+fn pairs_of(kinds: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..kinds).flat_map(move |a| (a..kinds).map(move |b| (a, b)))
+}
+
+impl Regions {
+    /// The regions of all atoms and of their classes; `spacing` is the nearest distance, Å.
+    fn new(
+        positions: &[[f64; 3]],
+        range: f64,
+        spacing: f64,
+        classes: Option<(&[usize], &[String])>,
+    ) -> Self {
+        /// Points that a share is averaged over; a pair of classes is more often looked at than measured.
+        const POINTS: [usize; 2] = [3000, 1500];
+        let shape = Shape::of(positions, spacing);
+        let whole = Some(Filled {
+            volume: shape.volume,
+            share: shape.share_within(&shape, range, POINTS[0]),
+        });
+        let Some((of, names)) = classes.filter(|(_, names)| names.len() > 1) else {
+            let pairs = Vec::new();
+            return Self { whole, pairs };
         };
-        let cells = (reach / step).ceil() as isize;
-        for p in positions {
-            let home: [isize; 3] =
-                std::array::from_fn(|axis| ((p[axis] - low[axis]) / step) as isize);
-            for dx in -cells..=cells {
-                for dy in -cells..=cells {
-                    for dz in -cells..=cells {
-                        let cell = [home[0] + dx, home[1] + dy, home[2] + dz];
-                        let middle: [f64; 3] = std::array::from_fn(|axis| {
-                            low[axis] + (cell[axis] as f64 + 0.5) * step
-                        });
-                        if crate::model::geometry::distance_squared(middle, *p) <= reach * reach
-                            && let Some(at) = shape.flat(cell)
-                        {
-                            shape.inside[at] = true;
-                        }
-                    }
-                }
-            }
-        }
-        shape.erode(0.4 * spacing);
-        shape.volume = shape.inside.iter().filter(|&&i| i).count() as f64 * step.powi(3);
-        shape
-    }
-
-    /// Takes a layer off: the region reaches about half a spacing beyond the outermost atoms, and no hole between
-    /// atoms opens again.
-    fn erode(&mut self, depth: f64) {
-        let reach = (depth / self.step).floor() as isize;
-        if reach == 0 {
-            return;
-        }
-        let [nx, ny, nz] = self.size.map(|n| n as isize);
-        let before = self.inside.clone();
-        let empty = |cell: [isize; 3]| self.flat(cell).is_none_or(|at| !before[at]);
-        let mut gone = vec![false; before.len()];
-        for (at, _) in before.iter().enumerate().filter(|(_, inside)| **inside) {
-            let at = at as isize;
-            let home = [at / (ny * nz), at / nz % ny, at % nz];
-            let near = |d: [isize; 3]| [home[0] + d[0], home[1] + d[1], home[2] + d[2]];
-            let sides = [
-                [1, 0, 0],
-                [-1, 0, 0],
-                [0, 1, 0],
-                [0, -1, 0],
-                [0, 0, 1],
-                [0, 0, -1],
-            ];
-            if !sides.into_iter().any(|side| empty(near(side))) {
-                continue;
-            }
-            // A cell of the rim: everything within reach of it goes.
-            for dx in -reach..=reach {
-                for dy in -reach..=reach {
-                    for dz in -reach..=reach {
-                        let cell = near([dx, dy, dz]);
-                        if dx * dx + dy * dy + dz * dz < reach * reach
-                            && (0..nx).contains(&cell[0])
-                            && let Some(at) = self.flat(cell)
-                        {
-                            gone[at] = true;
-                        }
-                    }
-                }
-            }
-        }
-        for (inside, gone) in self.inside.iter_mut().zip(gone) {
-            *inside &= !gone;
-        }
-    }
-
-    fn flat(&self, cell: [isize; 3]) -> Option<usize> {
-        let mut at = 0;
-        for axis in 0..3 {
-            let index = usize::try_from(cell[axis])
-                .ok()
-                .filter(|&i| i < self.size[axis])?;
-            at = at * self.size[axis] + index;
-        }
-        Some(at)
-    }
-
-    fn contains(&self, point: [f64; 3]) -> bool {
-        let mut at = 0;
-        for axis in 0..3 {
-            let place = (point[axis] - self.low[axis]) * self.per;
-            // The cast rounds down what is not negative.
-            if place < 0.0 || place >= self.size[axis] as f64 {
-                return false;
-            }
-            at = at * self.size[axis] + place as usize;
-        }
-        self.inside[at]
-    }
-
-    /// The share f(r), by a fixed set of points and directions.
-    fn share_within(&self, range: f64) -> impl Fn(f64) -> f64 + use<> {
-        const KNOTS: usize = 48;
-        const DIRECTIONS: usize = 64;
-        const ORIGINS: usize = 3000;
-        let cells: Vec<usize> = (0..self.inside.len())
-            .filter(|&at| self.inside[at])
-            .collect();
-        let stride = cells.len().div_ceil(ORIGINS).max(1);
-        let golden = std::f64::consts::PI * (3.0 - 5f64.sqrt());
-        let origins: Vec<[f64; 3]> = cells
-            .iter()
-            .step_by(stride)
-            .map(|&at| {
-                let [_, ny, nz] = self.size;
-                let cell = [at / (ny * nz), at / nz % ny, at % nz];
-                std::array::from_fn(|axis| self.low[axis] + (cell[axis] as f64 + 0.5) * self.step)
-            })
-            .collect();
-        let directions: Vec<[f64; 3]> = (0..DIRECTIONS)
-            .map(|k| {
-                let z = 1.0 - (2 * k + 1) as f64 / DIRECTIONS as f64;
-                let (sin, cos) = (golden * k as f64).sin_cos();
-                let s = (1.0 - z * z).sqrt();
-                [s * cos, s * sin, z]
-            })
-            .collect();
-        let table: Vec<f64> = (0..=KNOTS)
+        let usual = sixth_distance(positions);
+        let parts: Vec<Shape> = (0..names.len())
             .into_par_iter()
-            .map(|knot| {
-                let r = range * knot as f64 / KNOTS as f64;
-                let mut inside = 0usize;
-                for origin in &origins {
-                    let to = |d: &&[f64; 3]| -> bool {
-                        self.contains(std::array::from_fn(|k| origin[k] + r * d[k]))
-                    };
-                    inside += directions.iter().filter(to).count();
-                }
-                inside as f64 / (origins.len() * DIRECTIONS).max(1) as f64
+            .map(|kind| {
+                let own = (0..positions.len()).filter(|&i| of[i] == kind);
+                let own: Vec<[f64; 3]> = own.map(|i| positions[i]).collect();
+                let sparse = sixth_distance(&own) / usual;
+                let sparse = if usual.is_finite() {
+                    sparse.clamp(1.0, 4.0)
+                } else {
+                    1.0
+                };
+                shape.part(&own, sparse * spacing)
             })
             .collect();
-        move |r: f64| {
-            let at = (r / range * KNOTS as f64).clamp(0.0, KNOTS as f64 - 1e-9);
-            let knot = at as usize;
-            table[knot] + (at - knot as f64) * (table[knot + 1] - table[knot])
-        }
+        let pairs = pairs_of(names.len())
+            .map(|(a, b)| Filled {
+                volume: parts[b].volume,
+                share: parts[a].share_within(&parts[b], range, POINTS[1]),
+            })
+            .collect();
+        Self { whole, pairs }
     }
+}
+
+/// Median over at most a thousand atoms of the distance to their sixth neighbour, Å; infinite for fewer than seven atoms.
+fn sixth_distance(positions: &[[f64; 3]]) -> f64 {
+    const SIXTH: usize = 6;
+    if positions.len() <= SIXTH {
+        return f64::INFINITY;
+    }
+    let extent = crate::numeric::neighbors::mean_spacing(positions);
+    let list = CellList::new(positions, extent);
+    let mut found: Vec<f64> = positions
+        .iter()
+        .step_by(positions.len().div_ceil(1000))
+        .map(|&center| {
+            let mut radius = 2.0 * extent;
+            loop {
+                let mut near = Vec::new();
+                list.for_each_within(center, radius, |_, d2| near.push(d2));
+                // The atom itself is the nearest.
+                if near.len() > SIXTH {
+                    let (_, sixth, _) = near.select_nth_unstable_by(SIXTH, f64::total_cmp);
+                    return sixth.sqrt();
+                }
+                radius *= 1.5;
+            }
+        })
+        .collect();
+    let middle = found.len() / 2;
+    *found.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// Gaussian smoothing; nothing flows in from beyond the ends.

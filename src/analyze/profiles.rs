@@ -306,7 +306,7 @@ pub fn distances(
 }
 
 /// Whether two columns are the same, undefined values included.
-fn same_bits(a: &[f64], b: &[f64]) -> bool {
+pub(super) fn same_bits(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
@@ -346,19 +346,31 @@ fn sides(phase: &[f64], with_core: bool) -> Vec<(String, Vec<f64>)> {
     wanted
 }
 
+/// The distances that the analysis wants, and the seconds they took; `None` where it wants no profiles.
+pub(super) fn timed_distances(work: &Work<'_>) -> Option<(Vec<Distances>, f64)> {
+    let region = work.out.region.as_ref();
+    let region = region.filter(|_| work.wanted.has("profiles"))?;
+    let started = Instant::now();
+    let before = work.same(|p| p.interface_sigma);
+    let found = distances(&work.out, &region.inside, work.spacing, before);
+    Some((found, started.elapsed().as_secs_f64()))
+}
+
 /// Runs the part for [`super::analyze`]: columns `surface_distance` and `core_distance` (Å), and all profiles.
-pub(super) fn part(work: &mut Work<'_>, params: &AnalyzeParams) {
-    if !work.wanted.has("profiles") {
-        return;
-    }
-    let Some(region) = work.out.region.clone() else {
+pub(super) fn part(
+    work: &mut Work<'_>,
+    distances: Option<(Vec<Distances>, f64)>,
+    params: &AnalyzeParams,
+) {
+    let Some((distances, seconds)) = distances else {
         return;
     };
+    work.out.seconds.push(("profiles".to_owned(), seconds));
     let started = Instant::now();
     let width = params.profile_bin.unwrap_or(0.5 * work.spacing);
     let before = work.same(|p| p.interface_sigma);
     let out = &mut work.out;
-    out.distances = distances(out, &region.inside, work.spacing, before);
+    out.distances = distances;
     out.profiles = profiles(out, width, before.filter(|b| b.profile_width == width));
     out.profile_width = width;
     for found in &out.distances {

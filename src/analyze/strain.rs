@@ -12,13 +12,16 @@
 //!
 //! All components are in the axes of the model.
 
+mod smoothing;
+
 use super::lattice::{FITS, Grain, Ideal, Structure, grains};
 use super::summary::moments;
 use super::{AnalyzeParams, Analyzed, Work};
-use crate::numeric::neighbors::{CellList, neighbors_within};
+use crate::numeric::neighbors::neighbors_within;
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Instant;
 
 type Point = [f64; 3];
@@ -65,26 +68,66 @@ pub struct Strain {
     pub tensor: Vec<[f64; 6]>,
     /// Unsmoothed Green–Lagrange strain of the atoms with a full shell of neighbours; NaN elsewhere.
     pub local: Vec<[f64; 6]>,
+    /// The grains, which depend on neither the reference nor the smoothing.
+    grown: Arc<Grown>,
 }
 
-/// The strain of the analysis before, if nothing it depends on has changed: the grains come into it.
-pub(super) fn kept(work: &Work<'_>) -> Option<Strain> {
-    let same = work.same(|p| (p.strain_sigma, p.strain_lattice))?;
-    let grains = work.out.atoms.column("grain") == same.atoms.column("grain");
-    same.strain.clone().filter(|_| grains)
+/// Grains as they grew, with the best linear map from the ideal structure to the atoms of each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Grown {
+    grains: Vec<Grain>,
+    maps: Vec<Option<Matrix3<f64>>>,
 }
 
-/// The strain, known already or found anew, and the seconds it took.
+impl Grown {
+    fn new(positions: &[Point], neighbors: &[Vec<u32>], given: Option<&[f64]>) -> Self {
+        let grains = grains(positions, neighbors, given);
+        let maps = grains.iter().map(|g| best_map(positions, g)).collect();
+        Self { grains, maps }
+    }
+}
+
+/// What is known of the strain from the analysis before.
+pub(super) enum Known {
+    /// Nothing.
+    Nothing,
+    /// The grains.
+    Grains(Arc<Grown>),
+    /// All of it.
+    All(Box<Strain>),
+}
+
+/// What the analysis before knows: the grains hang on the cutoff and the grains of template matching alone.
+pub(super) fn known(work: &Work<'_>) -> Known {
+    let grain = |b: &&Analyzed| work.out.atoms.column("grain") == b.atoms.column("grain");
+    let before = work.same(|_| ()).filter(grain);
+    let Some((strain, before)) = before.and_then(|b| Some((b.strain.as_ref()?, b))) else {
+        return Known::Nothing;
+    };
+    let scales = |p: &AnalyzeParams| (p.strain_sigma, p.strain_lattice);
+    if scales(&before.params) == scales(&work.out.params) {
+        Known::All(Box::new(strain.clone()))
+    } else {
+        Known::Grains(Arc::clone(&strain.grown))
+    }
+}
+
+/// The strain, known already or found anew, and the seconds it took; `neighbors` are nearer than the cutoff.
 pub(super) fn timed(
     positions: &[Point],
-    cutoff: f64,
+    neighbors: &[Vec<u32>],
     given: Option<&[f64]>,
     params: &AnalyzeParams,
-    kept: Option<Strain>,
+    known: Known,
 ) -> (Strain, f64) {
     let started = Instant::now();
     let (constant, sigma) = (params.strain_lattice, params.strain_sigma);
-    let found = kept.unwrap_or_else(|| strain(positions, cutoff, given, constant, sigma));
+    let grown = match known {
+        Known::All(strain) => return (*strain, started.elapsed().as_secs_f64()),
+        Known::Grains(grown) => grown,
+        Known::Nothing => Arc::new(Grown::new(positions, neighbors, given)),
+    };
+    let found = of_grains(positions, neighbors, grown, constant, sigma);
     (found, started.elapsed().as_secs_f64())
 }
 
@@ -125,8 +168,18 @@ pub fn strain(
     sigma: f64,
 ) -> Strain {
     let neighbors = neighbors_within(positions, cutoff);
-    let grains = grains(positions, &neighbors, given);
-    let maps: Vec<Option<Matrix3<f64>>> = grains.iter().map(|g| best_map(positions, g)).collect();
+    let grown = Arc::new(Grown::new(positions, &neighbors, given));
+    of_grains(positions, &neighbors, grown, constant, sigma)
+}
+
+/// As [`strain`], of grains that have grown already.
+fn of_grains(
+    positions: &[Point],
+    neighbors: &[Vec<u32>],
+    grown: Arc<Grown>,
+    constant: Option<f64>,
+    sigma: f64,
+) -> Strain {
     let n = positions.len();
     let mut found = Strain {
         lattice_of: vec![None; n],
@@ -135,11 +188,12 @@ pub fn strain(
         local: vec![[f64::NAN; 6]; n],
         ..Strain::default()
     };
-    let mut fitted: Vec<Fitted<'_>> = grains
+    let mut fitted: Vec<Fitted<'_>> = grown
+        .grains
         .iter()
-        .zip(maps)
+        .zip(&grown.maps)
         .filter_map(|(grain, map)| {
-            let map = map?;
+            let map = (*map)?;
             let rotation = orthogonal_factor(&map)?;
             let own = stretched(grain.structure, &(rotation.transpose() * map));
             Some(Fitted {
@@ -157,8 +211,9 @@ pub fn strain(
             let scale = a * one.grain.structure.nearest() / one.reference[0];
             one.reference = one.reference.map(|r| r * scale);
         }
-        place(&mut found, positions, &neighbors, &one, sigma);
+        place(&mut found, positions, neighbors, &one, sigma);
     }
+    found.grown = grown;
     found
 }
 
@@ -243,22 +298,22 @@ fn place(
         found.lattice_of[atom as usize] = Some(number);
         found.displacement[atom as usize] = moved[i].into();
     }
-    for (&atom, tensor) in grain
-        .atoms
-        .iter()
-        .zip(smoothed_strain(&sites, &moved, sigma))
-    {
+    let slopes = smoothing::smoothed_strain(&ideal, &grain.sites, &lattice, &moved, sigma);
+    // The neighbours of sites in even and in odd layers.
+    let ideals = [[0; 3], [0, 0, 1]].map(|site| -> Vec<Vector3<f64>> {
+        let around = ideal.around(site).iter();
+        around.map(|(_, v)| lattice * v).collect()
+    });
+    let local: Vec<[f64; 6]> = (grain.atoms.par_iter().zip(&grain.sites))
+        .map(|(&atom, site)| {
+            let ideals = &ideals[site[2].rem_euclid(2) as usize];
+            let around = &neighbors[atom as usize];
+            local_strain(positions, atom, around, ideals, FITS * plane).unwrap_or([f64::NAN; 6])
+        })
+        .collect();
+    for ((&atom, tensor), local) in grain.atoms.iter().zip(slopes).zip(local) {
         found.tensor[atom as usize] = tensor;
-    }
-    for (&atom, site) in grain.atoms.iter().zip(&grain.sites) {
-        let ideals: Vec<Vector3<f64>> = ideal
-            .around(*site)
-            .iter()
-            .map(|(_, v)| lattice * v)
-            .collect();
-        let around = &neighbors[atom as usize];
-        found.local[atom as usize] =
-            local_strain(positions, atom, around, &ideals, FITS * plane).unwrap_or([f64::NAN; 6]);
+        found.local[atom as usize] = local;
     }
     let constants = |s: [f64; 2]| (s[0] / structure.nearest(), s[1] * COVERA);
     let hexagonal = structure == Structure::Hcp;
@@ -311,68 +366,6 @@ fn components(strain: &Matrix3<f64>) -> [f64; 6] {
         even(0, 2),
         even(1, 2),
     ]
-}
-
-/// Gaussian weights by squared distance, from a table: any weights give the right slope of a linear function, so their own
-/// error (below 1e-6) does not matter.
-struct Weights {
-    table: Vec<f64>,
-    per: f64,
-}
-
-impl Weights {
-    fn new(sigma: f64) -> Self {
-        const ENTRIES: usize = 2048;
-        let reach2 = 9.0 * sigma * sigma;
-        Self {
-            table: (0..ENTRIES + 2)
-                .map(|i| (-0.5 * 9.0 * i as f64 / ENTRIES as f64).exp())
-                .collect(),
-            per: ENTRIES as f64 / reach2,
-        }
-    }
-
-    /// Weight at a squared distance below 9σ².
-    fn at(&self, d2: f64) -> f64 {
-        let place = d2 * self.per;
-        let i = (place as usize).min(self.table.len() - 2);
-        self.table[i] + (place - i as f64) * (self.table[i + 1] - self.table[i])
-    }
-}
-
-/// Symmetric part of the weighted local slope of the displacements, at every site; NaN where the sites within reach lie in a
-/// plane.
-fn smoothed_strain(sites: &[Vector3<f64>], moved: &[Vector3<f64>], sigma: f64) -> Vec<[f64; 6]> {
-    let points: Vec<Point> = sites.iter().map(|s| (*s).into()).collect();
-    let list = CellList::new(&points, sigma);
-    let weights = Weights::new(sigma);
-    sites
-        .par_iter()
-        .enumerate()
-        .map(|(i, center)| {
-            let (mut total, mut x, mut u) = (0.0, Vector3::zeros(), Vector3::zeros());
-            let (mut xx, mut ux) = (Matrix3::zeros(), Matrix3::zeros());
-            list.for_each_within(points[i], 3.0 * sigma, |j, d2| {
-                let w = weights.at(d2);
-                // Relative to the atom itself, so that no digits are lost.
-                let (dx, du) = (sites[j] - center, moved[j] - moved[i]);
-                let wx = dx * w;
-                total += w;
-                x += wx;
-                u += du * w;
-                xx += wx * dx.transpose();
-                ux += du * wx.transpose();
-            });
-            xx -= x * x.transpose() / total;
-            ux -= u * x.transpose() / total;
-            let spread = xx.symmetric_eigenvalues().min() / total;
-            // Sites in one plane, or a lone one: a lattice's planes are more than 0.5 Å apart.
-            match xx.try_inverse().filter(|_| spread > 0.05) {
-                Some(inverse) => components(&(ux * inverse)),
-                None => [f64::NAN; 6],
-            }
-        })
-        .collect()
 }
 
 /// Green–Lagrange strain of the linear map from the ideal neighbours to an atom's own, whichever grain they are in; `None`

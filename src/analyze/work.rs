@@ -8,7 +8,7 @@ use super::crystals::{self, Reference};
 use super::oxidation::{Region, Space, Sweep};
 use super::params::{Wanted, check};
 use super::structure_factor::structure_factor;
-use super::summary::phases;
+use super::summary::phases as phases_of;
 use super::{AnalyzeError, AnalyzeParams, Analyzed};
 use super::{
     bonds, core_shell, fivefold, order, oxidation, pdf, planes, profiles, ptm, strain, summary,
@@ -34,10 +34,17 @@ pub(super) struct Work<'a> {
 /// Parts that need the tessellation.
 const IN_SPACE: [&str; 5] = ["voronoi", "oxidation", "voids", "core-shell", "profiles"];
 
+/// Who is told the part that a moved threshold changes first, and the whole analysis before.
+pub(super) struct Early<'a> {
+    pub before: &'a Arc<Analyzed>,
+    pub tell: &'a mut dyn FnMut(Analyzed),
+}
+
 pub(super) fn run(
     atoms: &Atoms,
     params: &AnalyzeParams,
     before: Option<&Analyzed>,
+    early: Option<Early<'_>>,
     monitor: &Monitor,
 ) -> Result<Analyzed, AnalyzeError> {
     // The atoms of an analysis were found good.
@@ -102,31 +109,37 @@ pub(super) fn run(
     monitor.progress(1, total);
     work.region(made.1);
     work.topology(params);
+    work.oxidation(params);
+    work.voids(params);
+    super::phases::part(&mut work);
+    work.sweep(params);
+    monitor.check()?;
+    monitor.progress(3, total);
+    if let Some(early) = early {
+        work.tell(early, params);
+        monitor.check()?;
+    }
     let positions = &atoms.positions;
     let grain = work.out.atoms.column("grain").map(<[f64]>::to_vec);
-    let kept = strain::kept(&work);
-    let strained = work.wanted.has("strain");
-    let cutoff = work.out.cutoff;
+    let known = strain::known(&work);
+    let strained = work.wanted.has("strain").then(|| work.neighbors());
     // Grains grow on one thread.
-    let (found, ()) = rayon::join(
-        || strained.then(|| strain::timed(positions, cutoff, grain.as_deref(), params, kept)),
+    let (found, distances) = rayon::join(
+        || strained.map(|n| strain::timed(positions, &n.of, grain.as_deref(), params, known)),
         || {
-            work.oxidation(params);
-            work.voids(params);
             core_shell::part(&mut work, params);
+            work.phase_pdfs(params);
+            monitor.check()?;
+            Ok::<_, AnalyzeError>(profiles::timed_distances(&work))
         },
     );
+    let distances = distances?;
     if let Some((found, seconds)) = found {
         strain::part(&mut work, found, seconds);
     }
     monitor.check()?;
-    monitor.progress(4, total);
-    work.phases();
-    work.phase_pdfs(params);
-    work.sweep(params);
-    monitor.check()?;
     monitor.progress(5, total);
-    profiles::part(&mut work, params);
+    profiles::part(&mut work, distances, params);
     monitor.check()?;
     monitor.progress(6, total);
     planes::part(&mut work, params)?;
@@ -176,27 +189,76 @@ impl<'a> Work<'a> {
             .filter(|b| b.cutoff == own.cutoff && of(&b.params) == of(&own.params))
     }
 
+    /// The parts that take longest and will be made anew because of the parameters that have changed.
+    fn late(&self, before: &Analyzed) -> Vec<&'static str> {
+        let same = |part: &str| before.atoms.column(part) == self.out.atoms.column(part);
+        let same_bits = |name: &str| match (before.atoms.column(name), self.out.atoms.column(name))
+        {
+            (Some(a), Some(b)) => profiles::same_bits(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let moved = before.cutoff != self.out.cutoff;
+        let phases = !same_bits("phase");
+        let width = before.params.interface_sigma != self.out.params.interface_sigma;
+        let mut parts = Vec::new();
+        let mut add = |name: &'static str, late: bool| {
+            if late && self.wanted.has(name) {
+                parts.push(name);
+            }
+        };
+        add(
+            "core-shell",
+            (moved || width) && before.core_shell.is_some(),
+        );
+        add("strain", moved || !same("grain"));
+        add("profiles", moved || phases || width);
+        parts
+    }
+
+    /// Tells what is there already, with the late parts as they were before; nothing when no part is late.
+    fn tell(&self, early: Early<'_>, params: &AnalyzeParams) {
+        let Some(before) = self.before else { return };
+        let parts = self.late(before);
+        if parts.is_empty() {
+            return;
+        }
+        let mut out = Analyzed {
+            core_shell: before.core_shell.clone(),
+            strain: before.strain.clone(),
+            distances: before.distances.clone(),
+            profiles: before.profiles.clone(),
+            profile_width: before.profile_width,
+            phase_pdfs: before.phase_pdfs.clone(),
+            phase_counts: Arc::clone(&before.phase_counts),
+            stack: before.stack.clone(),
+            pending: Some(super::Pending {
+                parts,
+                of: Arc::clone(early.before),
+            }),
+            ..self.out.clone()
+        };
+        out.summary = summary::summary(&out, params);
+        (early.tell)(out);
+    }
+
     /// The PDF also gives the neighbour cutoff, so it runs whenever that is needed.
     fn pdf(&mut self, params: &AnalyzeParams) {
         let started = Instant::now();
         if self.wanted.has("pdf") || params.cutoff.is_none() {
             let sampling = sampling(params);
             let atoms = &self.out.atoms;
-            let known = self.out.counted.take();
-            let counted = known
-                .filter(|counted| counted.sampling == [sampling.range, sampling.bin])
-                .unwrap_or_else(|| {
-                    let kinds: Vec<usize> = atoms.species.iter().map(|&s| usize::from(s)).collect();
-                    let names = &atoms.species_names;
-                    let classes =
-                        (atoms.species_counts().len() > 1).then_some((&kinds[..], &names[..]));
-                    Arc::new(pdf::counted(
-                        &atoms.positions,
-                        &sampling,
-                        self.spacing,
-                        classes,
-                    ))
-                });
+            let kinds: Vec<usize> = atoms.species.iter().map(|&s| usize::from(s)).collect();
+            let names = &atoms.species_names;
+            let classes = (atoms.species_counts().len() > 1).then_some((&kinds[..], &names[..]));
+            let (positions, spacing) = (&atoms.positions, self.spacing);
+            let counted = match self.out.counted.take() {
+                Some(known) if known.sampling == [sampling.range, sampling.bin] => known,
+                Some(known) => {
+                    let again = pdf::counted_again(&known, positions, &sampling, spacing, classes);
+                    Arc::new(again)
+                }
+                None => Arc::new(pdf::counted(positions, &sampling, spacing, classes)),
+            };
             let function = counted.smoothed(params.pdf_smoothing);
             if params.cutoff.is_none() && function.first_valley.is_none() {
                 self.out
@@ -371,7 +433,7 @@ impl<'a> Work<'a> {
         let inner: Vec<bool> = region.surface.iter().map(|s| !s).collect();
         let mut groups = vec![("all".to_owned(), inner.clone())];
         if let Some(phase) = atoms.column("phase") {
-            for (name, value) in phases(phase) {
+            for (name, value) in phases_of(phase) {
                 let own = phase
                     .iter()
                     .zip(&inner)
@@ -460,41 +522,6 @@ impl<'a> Work<'a> {
         neighbors
     }
 
-    /// Metal core 0, crystalline 1, amorphous oxide 2: order splits off the amorphous part, oxidation the core.
-    /// A `phase` column of the input is kept as it is.
-    fn phases(&mut self) {
-        let out = &mut self.out;
-        if out.given.iter().any(|name| name == "phase") {
-            return;
-        }
-        let atoms = &out.atoms;
-        let (Some(boo), Some(oxidation)) = (atoms.column("boo"), atoms.column("oxidation")) else {
-            return;
-        };
-        // Single atoms are noisy: both quantities are averaged over about the first shell.
-        let sigma = 0.6 * out.cutoff;
-        let (boo, oxidation) = rayon::join(
-            || oxidation::smoothed(&atoms.positions, boo, sigma),
-            || oxidation::smoothed(&atoms.positions, oxidation, sigma),
-        );
-        let phase = boo
-            .iter()
-            .zip(&oxidation)
-            .map(|(&boo, &oxidation)| {
-                if oxidation.is_finite() && oxidation < 0.5 {
-                    0.0
-                } else if boo >= out.params.boo_threshold {
-                    1.0
-                } else {
-                    2.0
-                }
-            })
-            .collect();
-        out.atoms.set_column("phase", "", phase);
-        out.notes
-            .push("phases: oxidation below 0.5 is metal, ordered oxide is crystalline, the rest amorphous".to_owned());
-    }
-
     /// The PDF of each phase by itself, its own shape corrected for.
     fn phase_pdfs(&mut self, params: &AnalyzeParams) {
         let Some(phase) = self
@@ -506,7 +533,7 @@ impl<'a> Work<'a> {
             return;
         };
         let started = Instant::now();
-        let names = phases(phase);
+        let names = phases_of(phase);
         if names.len() < 2 {
             return;
         }
@@ -516,30 +543,35 @@ impl<'a> Work<'a> {
             range: params.pdf_range.min(RANGE),
             ..sampling(params)
         };
-        let kept = self.before.filter(|b| {
-            let old = b.phase_counts.first().map(|(_, counted)| counted.sampling);
-            old == Some([sampling.range, sampling.bin]) && b.atoms.column("phase") == Some(phase)
+        let wanted = [sampling.range, sampling.bin];
+        let known = self
+            .before
+            .filter(|b| b.atoms.column("phase") == Some(phase));
+        let same = known.filter(|b| {
+            let first = b.phase_counts.first();
+            first.is_some_and(|(_, counted)| counted.sampling == wanted)
         });
         // Fewer atoms are no phase whose pairs say anything.
         const FEWEST: usize = 20;
         let positions = &self.out.atoms.positions;
-        let counts = match kept {
+        let spacing = self.spacing;
+        let count = |(name, value): &(String, f64)| {
+            let own: Vec<[f64; 3]> = (0..phase.len())
+                .filter(|&i| phase[i] == *value)
+                .map(|i| positions[i])
+                .collect();
+            let old = known.and_then(|b| b.phase_counts.iter().find(|(other, _)| other == name));
+            (own.len() >= FEWEST).then(|| {
+                let counted = match old {
+                    Some((_, old)) => pdf::counted_again(old, &own, &sampling, spacing, None),
+                    None => pdf::counted(&own, &sampling, spacing, None),
+                };
+                (name.clone(), counted)
+            })
+        };
+        let counts = match same {
             Some(before) => Arc::clone(&before.phase_counts),
-            None => Arc::new(
-                names
-                    .par_iter()
-                    .filter_map(|(name, value)| {
-                        let own: Vec<[f64; 3]> = (0..phase.len())
-                            .filter(|&i| phase[i] == *value)
-                            .map(|i| positions[i])
-                            .collect();
-                        (own.len() >= FEWEST).then(|| {
-                            let counted = pdf::counted(&own, &sampling, self.spacing, None);
-                            (name.clone(), counted)
-                        })
-                    })
-                    .collect(),
-            ),
+            None => Arc::new(names.par_iter().filter_map(count).collect()),
         };
         let made = counts
             .iter()

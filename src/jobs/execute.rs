@@ -5,6 +5,7 @@ use super::follow::Follower;
 use super::worker::{JobContext, JobEnd};
 use super::{Job, JobError, JobEvent, JobOutput, auto, export, measure, open};
 use crate::analyze::AnalyzeParams;
+use crate::analyze::phases::BY_HAND;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::monitor::{Control, Monitor, Stopped};
 use crate::preprocess::{PrepareParams, Step};
@@ -265,11 +266,19 @@ pub fn volume_hash(volume: &Volume) -> String {
 #[must_use]
 pub fn atoms_hash(atoms: &Atoms) -> String {
     let ids: Vec<u64> = atoms.ids.iter().map(|id| id.0).collect();
-    let parts = [
+    let mut parts = vec![
         hash_of(bytemuck::cast_slice(&ids)),
         hash_of(bytemuck::cast_slice(&atoms.positions)),
         hash_of(bytemuck::cast_slice(&atoms.species)),
     ];
+    // What someone said of the atoms' phases is no result but an input.
+    if let Some(phases) = atoms.column(BY_HAND) {
+        let said: Vec<i64> = phases
+            .iter()
+            .map(|p| if p.is_finite() { *p as i64 } else { -1 })
+            .collect();
+        parts.push(hash_of(bytemuck::cast_slice(&said)));
+    }
     hash_of(parts.concat().as_bytes())
 }
 
@@ -563,26 +572,6 @@ pub fn analyze(
         record,
     });
     Ok(outcome)
-}
-
-/// An analysis repeated with other parameters while someone moves a slider; the tessellation is used again.
-///
-/// # Errors
-/// The stage's.
-pub fn analyze_again(
-    before: &crate::analyze::Analyzed,
-    params: &AnalyzeParams,
-) -> Result<JobOutput, JobError> {
-    let mut record = Record::begin(params, &atoms_hash(&before.atoms));
-    let started = Instant::now();
-    let outcome = crate::analyze::reanalyze(before, params, &Monitor::silent())
-        .map_err(|error| stopped_or(error, Stage::Analyze.name()))?;
-    record.seconds = started.elapsed().as_secs_f64();
-    Ok(JobOutput::Analyzed {
-        outcome: Arc::new(outcome),
-        params: params.clone(),
-        record,
-    })
 }
 
 /// A stage's error as a job's: a stop stays a stop, anything else names its subject.

@@ -43,7 +43,34 @@ impl<T> Slot<T> {
 struct Shared<Q, A> {
     request: Mutex<(Option<(u64, Q)>, bool)>,
     asked: Condvar,
-    answer: Slot<(u64, A)>,
+    /// With the question's number, and whether it is the last answer to it.
+    answer: Slot<(u64, bool, A)>,
+}
+
+/// What the thread sees of the question that it works on.
+pub struct Turn<'a, Q, A> {
+    shared: &'a Arc<Shared<Q, A>>,
+    number: u64,
+    wake: &'a dyn Fn(),
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Turn<'_, Q, A> {
+    /// Tells what is known already; more follows.
+    pub fn tell(&self, answer: A) {
+        self.shared.answer.put((self.number, false, answer));
+        (self.wake)();
+    }
+
+    /// Whether a newer question waits, so that the rest of this answer is not worth making.
+    #[must_use]
+    pub fn is_over(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let shared = Arc::clone(self.shared);
+        Arc::new(move || {
+            let request = shared.request.lock();
+            let request = request.unwrap_or_else(PoisonError::into_inner);
+            request.1 || request.0.is_some()
+        })
+    }
 }
 
 /// A quick question answered on its own thread: the newest request wins, stale ones are dropped, and the last
@@ -64,6 +91,20 @@ impl<Q: Send + 'static, A: Send + 'static> Latest<Q, A> {
         name: &str,
         wake: impl Fn() + Send + 'static,
         answer: impl Fn(Q) -> A + Send + 'static,
+    ) -> Self {
+        Self::in_steps(name, wake, move |question, _| Some(answer(question)))
+    }
+
+    /// As [`Self::new`], for answers that come in steps: `answer` may tell what it knows before it is done, and gives nothing
+    /// when it stops for a newer question.
+    ///
+    /// # Panics
+    /// If the operating system refuses a thread.
+    #[must_use]
+    pub fn in_steps(
+        name: &str,
+        wake: impl Fn() + Send + 'static,
+        answer: impl Fn(Q, &Turn<'_, Q, A>) -> Option<A> + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
             request: Mutex::new((None, false)),
@@ -93,8 +134,15 @@ impl<Q: Send + 'static, A: Send + 'static> Latest<Q, A> {
                                 .unwrap_or_else(PoisonError::into_inner);
                         }
                     };
-                    theirs.answer.put((number, answer(question)));
-                    wake();
+                    let turn = Turn {
+                        shared: &theirs,
+                        number,
+                        wake: &wake,
+                    };
+                    if let Some(answer) = answer(question, &turn) {
+                        theirs.answer.put((number, true, answer));
+                        wake();
+                    }
                 }
             })
             .expect("the operating system gives a thread");
@@ -119,8 +167,10 @@ impl<Q: Send + 'static, A: Send + 'static> Latest<Q, A> {
 
     /// The newest answer, once.
     pub fn poll(&mut self) -> Option<A> {
-        let (number, answer) = self.shared.answer.take()?;
-        self.answered = number;
+        let (number, last, answer) = self.shared.answer.take()?;
+        if last {
+            self.answered = number;
+        }
         Some(answer)
     }
 
@@ -168,5 +218,34 @@ mod tests {
             }
         }
         assert_eq!(last, 10_000);
+    }
+
+    #[test]
+    fn an_answer_comes_in_steps_and_ends_early_for_a_newer_question() {
+        let (wake, woken) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let mut steps = Latest::in_steps(
+            "steps",
+            move || wake.send(()).unwrap_or(()),
+            move |n: u64, turn| {
+                turn.tell(n);
+                wait.recv_timeout(Duration::from_secs(10)).ok()?;
+                (!(turn.is_over())()).then_some(100 * n)
+            },
+        );
+        let mut next = |steps: &mut Latest<u64, u64>| {
+            woken
+                .recv_timeout(Duration::from_secs(10))
+                .expect("an answer wakes us");
+            steps.poll()
+        };
+        steps.ask(1);
+        assert_eq!((next(&mut steps), steps.is_waiting()), (Some(1), true));
+        // A newer question ends the first one, whose last answer never comes.
+        steps.ask(2);
+        go.send(()).expect("the thread listens");
+        assert_eq!((next(&mut steps), steps.is_waiting()), (Some(2), true));
+        go.send(()).expect("the thread listens");
+        assert_eq!((next(&mut steps), steps.is_waiting()), (Some(200), false));
     }
 }

@@ -4,6 +4,7 @@
 //! latest-value slot ([`latest::Slot`]), so a slow reader costs nothing.
 
 pub mod accept;
+pub mod again;
 pub mod auto;
 pub mod bench;
 pub mod calibrate;

@@ -73,11 +73,13 @@ impl CellList {
     }
 
     fn cell_of(&self, point: [f64; 3]) -> [usize; 3] {
-        std::array::from_fn(|axis| {
-            // The cast rounds down what is not negative.
-            let cell = ((point[axis] - self.low[axis]) / self.edge).max(0.0) as usize;
-            cell.min(self.cells[axis] - 1)
-        })
+        std::array::from_fn(|axis| self.cell_along(axis, point[axis]))
+    }
+
+    fn cell_along(&self, axis: usize, place: f64) -> usize {
+        // The cast rounds down what is not negative.
+        let cell = ((place - self.low[axis]) / self.edge).max(0.0) as usize;
+        cell.min(self.cells[axis] - 1)
     }
 
     fn flat(&self, cell: [usize; 3]) -> usize {
@@ -114,19 +116,63 @@ impl CellList {
         mut found: impl FnMut(usize, f64),
     ) {
         let limit = radius * radius;
+        self.for_each_run(center, radius, skipped, |run| {
+            for (&index, place) in self.order[run.clone()].iter().zip(&self.placed[run]) {
+                let d2 = distance_squared(center, *place);
+                if d2 < limit {
+                    found(index as usize, d2);
+                }
+            }
+        });
+    }
+
+    /// The places in the order of the cells, which [`Self::for_each_run`] speaks of.
+    #[must_use]
+    pub fn placed(&self) -> &[[f64; 3]] {
+        &self.placed
+    }
+
+    /// Index of the point at each of these places.
+    #[must_use]
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Calls `found(run)` for runs of places that together hold every one nearer to `center` than `radius`, and others, but
+    /// for the first `skipped`; in a fixed order.
+    #[inline]
+    pub fn for_each_run(
+        &self,
+        center: [f64; 3],
+        radius: f64,
+        skipped: usize,
+        mut found: impl FnMut(std::ops::Range<usize>),
+    ) {
         let shifted = |sign: f64| std::array::from_fn(|axis| center[axis] + sign * radius);
         let (low, high) = (self.cell_of(shifted(-1.0)), self.cell_of(shifted(1.0)));
+        // Cells end where rounding has them end.
+        let slack =
+            1e-9 * (self.edge + radius + center.iter().map(|c| c.abs()).fold(0.0, f64::max));
+        let apart = |axis: usize, cell: usize| {
+            let start = self.low[axis] + cell as f64 * self.edge;
+            let off = (start - center[axis]).max(center[axis] - start - self.edge);
+            (off - slack).max(0.0)
+        };
         for x in low[0]..=high[0] {
+            let off = radius * radius - apart(0, x).powi(2);
             for y in low[1]..=high[1] {
-                let first = self.flat([x, y, low[2]]);
-                let last = self.flat([x, y, high[2]]);
+                let left = off - apart(1, y).powi(2);
+                if left < 0.0 {
+                    continue;
+                }
+                let reach = left.sqrt() + slack;
+                let z = |sign: f64| self.cell_along(2, center[2] + sign * reach);
+                let row = self.flat([x, y, 0]);
+                let (first, last) = (row + z(-1.0), row + z(1.0));
                 let end = self.starts[last + 1] as usize;
-                let run = (self.starts[first] as usize).max(skipped).min(end)..end;
-                for (&index, place) in self.order[run.clone()].iter().zip(&self.placed[run]) {
-                    let d2 = distance_squared(center, *place);
-                    if d2 < limit {
-                        found(index as usize, d2);
-                    }
+                let start = (self.starts[first] as usize).max(skipped);
+                if start < end {
+                    found(start..end);
                 }
             }
         }
@@ -153,10 +199,9 @@ pub fn neighbors_within(points: &[[f64; 3]], cutoff: f64) -> Vec<Vec<u32>> {
         .collect()
 }
 
-/// Distance from every point to its nearest other point; infinite for a single point.
+/// Edge of a cube that holds one point on average, were they spread evenly over their box; never zero.
 #[must_use]
-pub fn nearest_distances(points: &[[f64; 3]]) -> Vec<f64> {
-    // Cells that hold a few points each, then wider searches where nothing was near.
+pub fn mean_spacing(points: &[[f64; 3]]) -> f64 {
     let volume: f64 = (0..3)
         .map(|axis| {
             let low = points.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
@@ -167,7 +212,14 @@ pub fn nearest_distances(points: &[[f64; 3]]) -> Vec<f64> {
             (high - low).max(1e-6)
         })
         .product();
-    let spacing = (volume / points.len().max(1) as f64).cbrt().max(1e-6);
+    (volume / points.len().max(1) as f64).cbrt().max(1e-6)
+}
+
+/// Distance from every point to its nearest other point; infinite for a single point.
+#[must_use]
+pub fn nearest_distances(points: &[[f64; 3]]) -> Vec<f64> {
+    // Cells that hold a few points each, then wider searches where nothing was near.
+    let spacing = mean_spacing(points);
     let list = CellList::new(points, spacing);
     points
         .par_iter()

@@ -6,7 +6,7 @@
 //! already (a removed atom that was not found again, an added one that was) is no longer an edit. One that has no
 //! counterpart is kept in a list for someone to look at; nothing is dropped silently.
 
-use super::change::{AtomSnapshot, Change, Mark, apply_all};
+use super::change::{AtomSnapshot, Change, Mark, apply_all, phase_by_hand};
 use super::edits::{EditKind, Edits, Entry};
 use crate::model::geometry::distance_squared;
 use crate::model::{AtomId, Atoms};
@@ -121,7 +121,10 @@ fn places(pending: &[Entry], old: &Atoms) -> BTreeMap<AtomId, [f64; 3]> {
         let (id, position) = match change {
             Change::Add(atom) | Change::Remove(atom) => (atom.id, atom.position),
             Change::Move { id, from, .. } => (*id, *from),
-            Change::Species { .. } | Change::Mark { .. } | Change::Values { .. } => continue,
+            Change::Species { .. }
+            | Change::Mark { .. }
+            | Change::Phase { .. }
+            | Change::Values { .. } => continue,
         };
         places.entry(id).or_insert(position);
     }
@@ -258,6 +261,13 @@ impl Carrier {
                 from: Mark::is_on(*mark, atoms, index),
                 to: *to,
             }),
+            (Change::Phase { to, .. }, Some(index)) => Some(Change::Phase {
+                id: atoms.ids[index],
+                from: phase_by_hand(atoms, index),
+                to: *to,
+            }),
+            // A stroke of the brush covers many atoms; one that is gone has no phase to look at.
+            (Change::Phase { .. }, None) => None,
             // A new model measures its atoms itself.
             (Change::Values { .. }, _) => None,
             (Change::Move { .. } | Change::Species { .. } | Change::Mark { .. }, None) => {
@@ -302,7 +312,10 @@ impl Carrier {
             Some(Change::Move { to, .. }) => *to,
             Some(Change::Add(atom) | Change::Remove(atom)) => atom.position,
             Some(
-                Change::Species { id, .. } | Change::Mark { id, .. } | Change::Values { id, .. },
+                Change::Species { id, .. }
+                | Change::Mark { id, .. }
+                | Change::Phase { id, .. }
+                | Change::Values { id, .. },
             ) => self.places.get(id).copied().unwrap_or_default(),
             None => [0.0; 3],
         }

@@ -1,5 +1,6 @@
 //! One change to one atom and its inverse: what transactions of the journal are made of.
 
+use crate::analyze::phases::{BY_HAND, Phase};
 use crate::model::{AtomId, Atoms, Column};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,6 +75,15 @@ pub enum Change {
         /// Whether it has it then.
         to: bool,
     },
+    /// The atom's phase is set by hand, or left to the analysis again.
+    Phase {
+        /// Which.
+        id: AtomId,
+        /// What was set before.
+        from: Option<Phase>,
+        /// What is set then.
+        to: Option<Phase>,
+    },
     /// Per-atom quantities were measured anew.
     Values {
         /// Which.
@@ -137,6 +147,11 @@ impl Change {
                 from: *to,
                 to: *from,
             },
+            Self::Phase { id, from, to } => Self::Phase {
+                id: *id,
+                from: *to,
+                to: *from,
+            },
             Self::Values { id, from, to } => Self::Values {
                 id: *id,
                 from: to.clone(),
@@ -153,6 +168,7 @@ impl Change {
             Self::Move { id, .. }
             | Self::Species { id, .. }
             | Self::Mark { id, .. }
+            | Self::Phase { id, .. }
             | Self::Values { id, .. } => *id,
         }
     }
@@ -181,6 +197,11 @@ impl Change {
                 set_value(atoms, index, mark.column(), f64::from(u8::from(*to)));
                 Ok(())
             }
+            Self::Phase { id, to, .. } => {
+                let index = atoms.index_of(*id).ok_or_else(missing)?;
+                set_value(atoms, index, BY_HAND, to.map_or(f64::NAN, Phase::value));
+                Ok(())
+            }
             Self::Values { id, from, to } => {
                 let index = atoms.index_of(*id).ok_or_else(missing)?;
                 for name in from.keys().chain(to.keys()) {
@@ -195,6 +216,12 @@ impl Change {
             }
         }
     }
+}
+
+/// What was set by hand as the phase of the atom at `index`.
+#[must_use]
+pub fn phase_by_hand(atoms: &Atoms, index: usize) -> Option<Phase> {
+    Phase::of_value(atoms.column(BY_HAND)?[index])
 }
 
 /// What a column holds for an atom that it says nothing of.

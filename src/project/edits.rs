@@ -4,7 +4,7 @@
 //! a crash. Undo appends the inverse transaction: nothing that was done is ever erased.
 
 use super::change::apply_all;
-pub use super::change::{AtomSnapshot, Change, EditConflict, Mark};
+pub use super::change::{AtomSnapshot, Change, EditConflict, Mark, phase_by_hand};
 pub use super::handwork::EditCounts;
 use crate::model::Atoms;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,8 @@ pub enum EditKind {
     Lock,
     /// Atoms were flagged for a second opinion, or the flag was taken off.
     Flag,
+    /// Phases of atoms were set by hand, or left to the analysis again.
+    Phase,
     /// A name for the model as it is; nothing changed.
     Checkpoint,
     /// The model was brought back to a checkpoint.

@@ -4,6 +4,7 @@
 use super::change::{AtomSnapshot, Change};
 use super::edits::{EditKind, Edits, Entry};
 use super::workspace::Workspace;
+use crate::analyze::phases::Phase;
 use crate::model::{AtomId, Atoms};
 use crate::numeric::neighbors::CellList;
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,13 @@ pub struct EditCounts {
     /// Traced atoms that someone had refined against the tilts and did not move otherwise.
     #[serde(default)]
     pub refined: usize,
+    /// Atoms whose phase someone set: the analysis takes it, the model is as it was traced.
+    #[serde(default)]
+    pub phases: usize,
 }
 
 impl EditCounts {
-    /// Atoms touched by hand.
+    /// Atoms touched by hand; phases touch none.
     #[must_use]
     pub fn total(self) -> usize {
         self.added
@@ -68,6 +72,7 @@ impl EditCounts {
             (self.merged, "merged"),
             (self.split, "split"),
             (self.refined, "refined"),
+            (self.phases, "given a phase"),
         ]
         .iter()
         .filter(|(n, _)| *n > 0)
@@ -180,7 +185,7 @@ impl Edits {
                 Change::Species { id, from, to } => {
                     species.entry(*id).or_insert((*from, *to)).1 = *to;
                 }
-                Change::Mark { .. } | Change::Values { .. } => {}
+                Change::Mark { .. } | Change::Phase { .. } | Change::Values { .. } => {}
             }
         }
         let mut touched: BTreeMap<AtomId, Touched> = BTreeMap::new();
@@ -214,7 +219,37 @@ impl Edits {
         for touched in self.touched().values() {
             *counts.of(touched.what) += 1;
         }
+        counts.phases = self.phases().len();
         counts
+    }
+
+    /// The phases set by hand, net of what was undone and of atoms that were removed.
+    #[must_use]
+    pub fn phases(&self) -> BTreeMap<AtomId, Phase> {
+        let mut set = BTreeMap::new();
+        let mut gone: BTreeMap<AtomId, Phase> = BTreeMap::new();
+        for change in self.history().flat_map(|entry| &entry.changes) {
+            match change {
+                Change::Phase { id, to, .. } => {
+                    match to {
+                        Some(to) => set.insert(*id, *to),
+                        None => set.remove(id),
+                    };
+                }
+                Change::Remove(atom) => {
+                    if let Some(phase) = set.remove(&atom.id) {
+                        gone.insert(atom.id, phase);
+                    }
+                }
+                Change::Add(atom) => {
+                    if let Some(phase) = gone.remove(&atom.id) {
+                        set.insert(atom.id, phase);
+                    }
+                }
+                _ => {}
+            }
+        }
+        set
     }
 
     /// The removed atoms as they were: shown where they stood, and to be brought back.

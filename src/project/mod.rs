@@ -13,7 +13,7 @@ pub mod session;
 pub mod store;
 pub mod workspace;
 
-pub use change::{AtomSnapshot, Change, Mark};
+pub use change::{AtomSnapshot, Change, Mark, phase_by_hand};
 pub use edits::{EditKind, Edits, Entry, Evidence};
 pub use handwork::EditCounts;
 pub use pipeline::{Stage, StageStatus};

@@ -53,6 +53,7 @@ pub fn json(workspace: &Workspace) -> Value {
             "relabelled": counts.relabelled,
             "merged": counts.merged,
             "split": counts.split,
+            "phases_set": counts.phases,
             "of": traced,
             "where": breakdown(workspace),
             "journal": workspace.edits.history().collect::<Vec<_>>(),
@@ -76,7 +77,7 @@ fn cutoff(workspace: &Workspace) -> Option<Cutoff> {
 fn by_hand(workspace: &Workspace) -> String {
     let mut text = String::new();
     let counts = workspace.edits.counts();
-    if counts.total() == 0 {
+    if counts.total() + counts.phases == 0 {
         return text;
     }
     let traced = workspace.base_atoms.as_ref().map_or(0, |base| base.len());

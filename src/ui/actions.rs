@@ -1,6 +1,7 @@
 //! Everything the user can ask for, as data. Panels and views push actions; the app runs them after the frame.
 //! An action carries its text, tooltip and shortcut: menu, palette and keys all read them here.
 
+use super::brush::Brush;
 use super::calibration::CalibrationWish;
 use super::dialogs::SheetKind;
 use super::masking::MaskWish;
@@ -8,6 +9,7 @@ use super::plane::PlaneAxes;
 use super::queue::{Proposal, QueueFilter};
 use super::state::{ColorBy, ColorMap, Ghost, TiltPicture, Tool, ViewKind};
 use crate::analyze::AnalyzeParams;
+use crate::analyze::phases::Phase;
 use crate::figures::render::Page;
 use crate::jobs::examine::RefinedPart;
 use crate::jobs::{Job, OpenHints};
@@ -145,6 +147,8 @@ pub enum Action {
     SplitSelected,
     /// Mark the selected atoms, or take the mark off.
     MarkSelected(Mark),
+    /// Set the phase of these atoms by hand, or leave it to the analysis again.
+    SetPhase(Vec<AtomId>, Option<Phase>),
     /// Give the selected atoms the next species.
     NextSpecies,
     /// Bring the removed atom nearest to the pointer (or the crosshair) back.
@@ -300,6 +304,8 @@ pub enum ViewChange {
     Cursor(Option<[f64; 3]>),
     /// The view that keys act on: the one under the pointer.
     Active(ViewKind),
+    /// What the tool that paints does.
+    Brush(Brush),
 }
 
 /// Actions asked for in this frame.

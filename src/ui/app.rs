@@ -17,8 +17,7 @@ use super::safety::Safety;
 use super::state::{AppState, Doubtful, Severity, ViewKind};
 use super::theme;
 use super::{commands, keys};
-use crate::analyze::{AnalyzeParams, Analyzed};
-use crate::jobs::execute::analyze_again;
+use crate::jobs::again::{Again, analyze_again};
 use crate::jobs::latest::Latest;
 use crate::jobs::worker::{Execute, Worker};
 use crate::jobs::{Job, JobError, JobEvent, JobOutput, OpenHints};
@@ -68,7 +67,7 @@ pub struct App {
     actions: Actions,
     doubts: Latest<doubts::Request, Vec<Doubtful>>,
     doubts_of: u64,
-    pub(super) analysis: Latest<(Arc<Analyzed>, AnalyzeParams), Result<JobOutput, JobError>>,
+    pub(super) analysis: Latest<Again, Result<JobOutput, JobError>>,
     pub(super) safety: Safety,
     pub(super) examining: Examining,
     masking: Masking,
@@ -126,11 +125,10 @@ impl App {
                 doubts::doubtful(&request)
             }),
             doubts_of: 0,
-            analysis: Latest::new(
-                "analysis",
-                waker(),
-                |(before, params): (Arc<Analyzed>, _)| analyze_again(&before, &params),
-            ),
+            analysis: Latest::in_steps("analysis", waker(), |asked: Again, turn| {
+                let early = |output| turn.tell(Ok(output));
+                analyze_again(&asked, &early, turn.is_over()).transpose()
+            }),
             safety: Safety::default(),
             examining: Examining::new(waker),
             masking: Masking::new(waker()),
@@ -260,8 +258,14 @@ impl App {
                 params,
                 record,
             })) => {
-                let there = state.workspace.record(Stage::Analyze);
-                if there.is_some_and(|there| there.input_hash == record.input_hash) {
+                let there = state.workspace.analyzed.as_ref().map(|there| &there.atoms);
+                let new = &outcome.atoms;
+                let same = there.is_some_and(|there| {
+                    there.ids == new.ids
+                        && there.positions == new.positions
+                        && there.species == new.species
+                });
+                if same && state.workspace.stale_reason(Stage::Analyze).is_none() {
                     let mut wanted = state.workspace.project.parameters.analyze.clone();
                     state.fold_output(JobOutput::Analyzed {
                         outcome,
@@ -273,6 +277,11 @@ impl App {
                 }
             }
             Some(Err(error)) => {
+                // What was told first is not followed by the rest.
+                if let Some(analyzed) = &mut state.workspace.analyzed {
+                    let whole = Arc::clone(analyzed.whole());
+                    *analyzed = whole;
+                }
                 state.analysis_fault = Some(error.to_string());
                 state.toast(Severity::Warning, error.to_string());
             }

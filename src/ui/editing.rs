@@ -3,7 +3,10 @@
 
 mod marks;
 
+mod phases;
+
 pub use marks::{checkpoint, locked, mark_selected, restore_near, return_to};
+pub use phases::set_phase;
 
 use super::state::{AppState, Ghost};
 use crate::jobs::examine::RefinedPart;
@@ -571,8 +574,10 @@ fn step(state: &mut AppState, undo: bool) -> Edited {
         // What came back is what the user wants to look at.
         let ids: Vec<AtomId> = entry.changes.iter().map(Change::id).collect();
         state.view.selection = ids.into_iter().collect();
-        state.workspace.mark_stale(Stage::Analyze, EDITED);
-        stand_again(&mut state.workspace);
+        if entry.kind != EditKind::Phase {
+            state.workspace.mark_stale(Stage::Analyze, EDITED);
+            stand_again(&mut state.workspace);
+        }
         state.touch();
         state.make_view_valid();
     }
@@ -627,7 +632,7 @@ fn commit(
     label: &str,
     evidence: Option<Evidence>,
 ) -> Edited {
-    if !matches!(kind, EditKind::Lock | EditKind::Flag) {
+    if !matches!(kind, EditKind::Lock | EditKind::Flag | EditKind::Phase) {
         refuse_locked(state, &changes)?;
     }
     let workspace = &mut state.workspace;
@@ -645,7 +650,10 @@ fn commit(
         .apply(Arc::make_mut(atoms), changes, kind, label, reason, evidence)
         .map_err(|conflict| conflict.to_string())?
         .clone();
-    state.workspace.mark_stale(Stage::Analyze, EDITED);
+    // An analysis follows its phases by itself.
+    if kind != EditKind::Phase {
+        state.workspace.mark_stale(Stage::Analyze, EDITED);
+    }
     state.touch();
     state.make_view_valid();
     Ok(Some(entry))

@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod app;
 pub mod bench;
+pub mod brush;
 pub mod calibration;
 pub mod colors;
 pub mod commands;

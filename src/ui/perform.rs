@@ -12,8 +12,9 @@ use super::masking::{self, MaskTool, MaskWish};
 use super::measuring;
 use super::queue::{self, Proposal};
 use super::state::{AppState, ColorBy, Severity, Tool, ViewKind};
+use crate::jobs::again::Again;
 use crate::jobs::{Export, Job, OpenHints};
-use crate::project::Stage;
+use crate::project::{EditKind, Stage};
 use eframe::egui;
 pub use jobs::resumable;
 use jobs::{job_of, refine_job, resume_job, split_job};
@@ -470,9 +471,9 @@ impl App {
         let fresh = workspace
             .record(Stage::Analyze)
             .is_some_and(|record| record.stale_because.is_none());
-        if let (Some(before), true) = (&workspace.analyzed, fresh) {
-            let params = workspace.project.parameters.analyze.clone();
-            self.analysis.ask((Arc::clone(before), params));
+        if let (Some(before), Some(model), true) = (&workspace.analyzed, &workspace.atoms, fresh) {
+            let params = &workspace.project.parameters.analyze;
+            self.analysis.ask(Again::new(before, model, params));
         }
     }
 
@@ -508,6 +509,7 @@ impl App {
             Action::TakeRefined(part) => editing::take_refined(state, &part),
             Action::SplitSelected => editing::split_selected(state),
             Action::MarkSelected(mark) => editing::mark_selected(state, mark),
+            Action::SetPhase(ids, phase) => editing::set_phase(state, &ids, phase),
             Action::NextSpecies => editing::next_species(state),
             Action::RestoreHere => {
                 let place = state.view.cursor.unwrap_or(state.view.crosshair);
@@ -571,6 +573,9 @@ impl App {
             Ok(Some(entry)) => {
                 self.journal(&entry);
                 (self.on_edit)(&self.state.workspace, &entry);
+                if entry.kind == EditKind::Phase {
+                    self.analyze_live();
+                }
             }
             Ok(None) => {}
             Err(why) => self.state.toast(Severity::Warning, why),
@@ -702,6 +707,7 @@ fn change_view(state: &mut AppState, change: ViewChange) {
         ViewChange::DraggedThreshold(threshold) => view.dragged_threshold = threshold,
         ViewChange::Cursor(place) => view.cursor = place,
         ViewChange::Active(kind) => view.active = kind,
+        ViewChange::Brush(brush) => view.brush = brush,
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Tool {
     Add,
     /// Move the selected atom.
     Move,
+    /// Set the phase of atoms by painting over them.
+    Paint,
 }
 
 /// An atom about to be added: shown as a ghost until accepted.
@@ -115,6 +117,8 @@ pub struct ViewState {
     pub pointed: bool,
     /// Tool in slice views.
     pub tool: Tool,
+    /// What the tool that paints does.
+    pub brush: super::brush::Brush,
     /// Selected atoms.
     pub selection: BTreeSet<AtomId>,
     /// Atoms lit by a brushed range of a plot.
@@ -196,6 +200,7 @@ impl Default for ViewState {
             centered: 0,
             pointed: false,
             tool: Tool::Select,
+            brush: super::brush::Brush::default(),
             selection: BTreeSet::new(),
             brushed: BTreeSet::new(),
             ghost: None,

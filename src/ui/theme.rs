@@ -1,6 +1,7 @@
 //! Fonts, spacing and every colour of the window. Phases and species keep their colours everywhere.
 
 use super::state::{ColorBy, ColorMap};
+use crate::analyze::phases::Phase;
 use crate::figures::Ink;
 use crate::figures::palette;
 use crate::model::Atoms;
@@ -234,6 +235,12 @@ fn species_colors(atoms: &Atoms) -> (Vec<Color32>, Meaning) {
         Meaning::None
     };
     (colors.collect(), meaning)
+}
+
+/// Colour of one phase.
+#[must_use]
+pub fn phase_color(phase: Phase) -> Color32 {
+    color_of(palette::PHASES[phase as usize])
 }
 
 fn phase_colors(phases: &[f64]) -> (Vec<Color32>, Meaning) {

@@ -279,6 +279,15 @@ pub static COMMANDS: &[Command] = &[
         |_| Action::SetTool(Tool::Move)
     ),
     command!(
+        Edit,
+        "tool_paint",
+        "Paint phases",
+        "Drag over atoms in a slice to set their phase",
+        [],
+        has_atoms,
+        |_| Action::SetTool(Tool::Paint)
+    ),
+    command!(
         ---Edit,
         "next_doubt",
         "Next doubtful place",

@@ -66,6 +66,7 @@ impl AnalyzePanel {
             ui.colored_label(ui.visuals().error_fg_color, fault);
         }
         colors_ui(ui, state, actions);
+        super::phases::phases_ui(ui, state, actions);
         structure::compare_ui(ui, state, actions);
         if let Some(analyzed) = &workspace.analyzed {
             summary_ui(ui, state, analyzed);
@@ -225,6 +226,9 @@ fn summary_ui(ui: &mut Ui, state: &AppState, analyzed: &Analyzed) {
             ui.visuals().warn_fg_color,
             format!("Stale: {why}; run again."),
         );
+    }
+    if let Some(pending) = &analyzed.pending {
+        ui.weak(format!("{} still follow…", pending.parts.join(", ")));
     }
     fact(ui, "Cutoff", format!("{:.3} Å", analyzed.cutoff));
     if let serde_json::Value::Object(summary) = &analyzed.summary {

@@ -6,6 +6,7 @@ pub mod form;
 pub mod inspect;
 pub mod jobs;
 pub mod params;
+mod phases;
 pub mod plane;
 pub mod prepare;
 pub mod queue;

@@ -73,7 +73,7 @@ pub fn methods(workspace: &Workspace) -> Vec<(String, String)> {
 fn by_hand_ui(ui: &mut Ui, state: &AppState) {
     let workspace = &state.workspace;
     let counts = workspace.edits.counts();
-    if counts.total() == 0 {
+    if counts.total() + counts.phases == 0 {
         return;
     }
     section(ui, "By hand");

@@ -8,6 +8,7 @@ use crate::model::{AtomId, Atoms, Volume};
 use crate::project::Mark;
 use crate::trace::refine::PlaneGrid;
 use crate::ui::actions::{Action, Actions, ViewChange};
+use crate::ui::brush;
 use crate::ui::examining;
 use crate::ui::plane::PlaneAxes;
 use crate::ui::state::{AppState, Tool, ViewKind};
@@ -87,6 +88,7 @@ enum Drag {
     Pan,
     Fence(Pos2),
     Atom(AtomId),
+    Paint,
 }
 
 /// One slice view's own state.
@@ -100,6 +102,7 @@ pub struct SliceView {
     /// The last place the view was asked to centre on.
     centered: u64,
     drag: Option<Drag>,
+    stroke: brush::Stroke,
 }
 
 /// Atom colours shared by all views of a frame.
@@ -282,6 +285,9 @@ impl SliceView {
 
     fn draw_drag(&self, ui: &Ui, plane: &Plane, state: &AppState, response: &egui::Response) {
         let painter = ui.painter_at(plane.viewport.rect);
+        if state.view.tool == Tool::Paint {
+            self.draw_brush(&painter, plane, state, response);
+        }
         let Some(at) = response.interact_pointer_pos() else {
             return;
         };
@@ -343,6 +349,10 @@ impl SliceView {
         if response.drag_started_by(PointerButton::Primary) {
             let origin = ui.input(|input| input.pointer.press_origin());
             self.drag = origin.map(|at| begin_drag(ui, plane, state, at));
+            self.stroke = brush::Stroke::default();
+            if let (Some(Drag::Paint), Some(at)) = (self.drag, origin) {
+                self.paint(plane, state, at);
+            }
         }
         if response.dragged_by(PointerButton::Primary) {
             match self.drag {
@@ -362,6 +372,11 @@ impl SliceView {
                         actions.push(Action::MoveCrosshair(plane.axes.point(to)));
                     }
                 }
+                Some(Drag::Paint) => {
+                    if let Some(at) = response.interact_pointer_pos() {
+                        self.paint(plane, state, at);
+                    }
+                }
                 _ => {}
             }
         }
@@ -376,7 +391,53 @@ impl SliceView {
         } else if response.clicked_by(PointerButton::Primary)
             && let Some(at) = response.interact_pointer_pos()
         {
-            click(ui, plane, state, at, actions);
+            if state.view.tool == Tool::Paint && ui.input(|input| input.modifiers.is_none()) {
+                self.stroke = brush::Stroke::default();
+                self.paint(plane, state, at);
+                self.end_stroke(state, actions);
+            } else {
+                click(ui, plane, state, at, actions);
+            }
+        }
+    }
+
+    /// Draws the stroke of the brush on to a place of the screen.
+    fn paint(&mut self, plane: &Plane, state: &AppState, at: Pos2) {
+        let radius = (state.view.brush.radius * plane.viewport.scale) as f32;
+        let atoms = visible_atoms(plane, state).map(|(id, place, _)| (id, place));
+        self.stroke.reach(at, radius, atoms);
+    }
+
+    fn end_stroke(&mut self, state: &AppState, actions: &mut Actions) {
+        let covered = std::mem::take(&mut self.stroke).covered;
+        // Who chose another tool meanwhile did not mean it.
+        if state.view.tool == Tool::Paint && !covered.is_empty() {
+            let ids = covered.into_iter().collect();
+            actions.push(Action::SetPhase(ids, state.view.brush.phase));
+        }
+    }
+
+    /// The brush under the pointer, and the atoms that its stroke has covered.
+    fn draw_brush(
+        &self,
+        painter: &egui::Painter,
+        plane: &Plane,
+        state: &AppState,
+        response: &egui::Response,
+    ) {
+        let brush = state.view.brush;
+        let stroke = Stroke::new(1.5, brush.color());
+        if let Some(at) = response.hover_pos() {
+            let radius = (brush.radius * plane.viewport.scale) as f32;
+            painter.circle_stroke(at, radius, stroke);
+        }
+        if self.stroke.covered.is_empty() {
+            return;
+        }
+        let radius = ring_radius(plane);
+        let covered = visible_atoms(plane, state);
+        for (_, at, _) in covered.filter(|(id, ..)| self.stroke.covered.contains(id)) {
+            painter.circle_filled(at, radius, brush.color().gamma_multiply(0.5));
         }
     }
 
@@ -392,6 +453,7 @@ impl SliceView {
             .interact_pointer_pos()
             .or_else(|| ui.input(|input| input.pointer.latest_pos()));
         match (self.drag.take(), at) {
+            (Some(Drag::Paint), _) => self.end_stroke(state, actions),
             (Some(Drag::Fence(start)), Some(end)) => {
                 let fence = Rect::from_two_pos(start, end);
                 let inside = visible_atoms(plane, state)
@@ -543,6 +605,9 @@ fn ring_radius(plane: &Plane) -> f32 {
 fn begin_drag(ui: &Ui, plane: &Plane, state: &AppState, at: Pos2) -> Drag {
     if ui.input(|input| input.modifiers.shift || input.modifiers.alt) {
         return Drag::Fence(at);
+    }
+    if state.view.tool == Tool::Paint {
+        return Drag::Paint;
     }
     if state.view.tool == Tool::Move
         && let Some(id) = nearest_atom(plane, state, at)
