@@ -408,6 +408,61 @@ mod tests {
         assert!(far.iter().all(|g| (g / mean - 1.0).abs() < 0.25));
     }
 
+    /// Mean of a curve between 9 and 14 Å.
+    fn level(pdf: &Pdf, name: &str) -> f64 {
+        let (_, g) = pdf.partial.iter().find(|(own, _)| own == name).unwrap();
+        let far = pdf.r.iter().zip(g);
+        let far: Vec<f64> = far
+            .filter(|(r, _)| (9.0..14.0).contains(*r))
+            .map(|(_, g)| *g)
+            .collect();
+        far.iter().sum::<f64>() / far.len() as f64
+    }
+
+    #[test]
+    fn every_pair_of_species_tends_to_one() {
+        let a = 4.0;
+        let mut points: Vec<[f64; 3]> = Vec::new();
+        for i in -15..=15i32 {
+            for j in -15..=15i32 {
+                for k in (-15..=15i32).filter(|k| (i + j + k) % 2 == 0) {
+                    let p = [i, j, k].map(|n| f64::from(n) * a / 2.0);
+                    if p.iter().map(|x| x * x).sum::<f64>() < 784.0 {
+                        points.push(p);
+                    }
+                }
+            }
+        }
+        let names = ["Pd".to_owned(), "Pt".to_owned()];
+        let sampling = Sampling {
+            range: 16.0,
+            ..SAMPLING
+        };
+        let of = |kinds: &[usize]| {
+            let spacing = a / 2f64.sqrt();
+            pair_distribution(&points, &sampling, spacing, Some((kinds, &names)))
+        };
+        // A core that fills a sixth of the particle: over the whole particle's density its level would be about five.
+        let inside = |p: &[f64; 3]| p.iter().map(|x| x * x).sum::<f64>() < 256.0;
+        let core: Vec<usize> = points.iter().map(|p| usize::from(!inside(p))).collect();
+        let pdf = of(&core);
+        for name in ["Pd–Pd", "Pd–Pt", "Pt–Pt"] {
+            let level = level(&pdf, name);
+            assert!((0.9..1.1).contains(&level), "core: {name} {level}");
+        }
+        // A random alloy: the rare species fills the whole particle, too.
+        let mut rng = StdRng::seed_from_u64(7);
+        let mixed: Vec<usize> = points
+            .iter()
+            .map(|_| usize::from(rng.random_range(0.0..1.0) > 0.15))
+            .collect();
+        let pdf = of(&mixed);
+        for name in ["Pd–Pd", "Pd–Pt", "Pt–Pt"] {
+            let level = level(&pdf, name);
+            assert!((0.9..1.1).contains(&level), "alloy: {name} {level}");
+        }
+    }
+
     #[test]
     fn an_fcc_ball_has_its_shells() {
         let a = 4.07;

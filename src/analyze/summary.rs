@@ -1,5 +1,6 @@
 //! The numbers of an analysis as JSON, with the keys promised to scripts. Parts that were not computed are absent.
 
+use super::phases::BY_HAND;
 use super::ptm::{self, Structure};
 use super::{AnalyzeParams, Analyzed, Pdf, voids::VOID_CLASSES};
 use crate::model::elements::{GRAM_PER_CM3, weight};
@@ -134,6 +135,9 @@ pub fn summary(out: &Analyzed, params: &AnalyzeParams) -> Value {
             json.insert("density_g_cm3".into(), density);
         }
     }
+    if let Some(phase) = out.atoms.column("phase") {
+        json.insert("phases".into(), phase_numbers(out, phase));
+    }
     if let Some(degree) = by_phase(out, "oxidation", surface) {
         json.insert("oxidation".into(), degree);
         json.insert("oxygen_inferred".into(), json!(out.oxygen.len()));
@@ -167,6 +171,19 @@ pub fn summary(out: &Analyzed, params: &AnalyzeParams) -> Value {
     json.insert("seconds".into(), Value::Object(seconds));
     json.insert("notes".into(), json!(out.notes));
     Value::Object(json)
+}
+
+/// Atoms of each phase, and how many have it because someone said so.
+fn phase_numbers(out: &Analyzed, phase: &[f64]) -> Value {
+    let count = |value: f64| phase.iter().filter(|p| **p == value).count();
+    let each = phases(phase).into_iter();
+    let mut map: Map<String, Value> = each
+        .map(|(name, value)| (name, json!(count(value))))
+        .collect();
+    let said = out.atoms.column(BY_HAND).unwrap_or_default();
+    let said = said.iter().filter(|p| p.is_finite()).count();
+    map.insert("set_by_hand".into(), json!(said));
+    Value::Object(map)
 }
 
 /// Atoms of each structure, and lattice constants of those there are.

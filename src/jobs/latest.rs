@@ -233,7 +233,7 @@ mod tests {
                 (!(turn.is_over())()).then_some(100 * n)
             },
         );
-        let mut next = |steps: &mut Latest<u64, u64>| {
+        let next = |steps: &mut Latest<u64, u64>| {
             woken
                 .recv_timeout(Duration::from_secs(10))
                 .expect("an answer wakes us");

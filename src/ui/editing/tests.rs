@@ -207,3 +207,48 @@ fn an_atom_asked_for_where_one_was_removed_is_that_atom() {
     add_at(&mut state, [9.0, 0.0, 0.0]).unwrap();
     assert_eq!(state.workspace.edits.counts().added, 1);
 }
+
+#[test]
+fn phases_are_set_in_one_step_undone_and_counted_apart() {
+    use crate::analyze::phases::{BY_HAND, Phase};
+    let mut state = with_atoms(&[[0.0; 3], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]);
+    let before = state.workspace.atoms.as_deref().cloned();
+    let ids = [AtomId(0), AtomId(2)];
+    let entry = set_phase(&mut state, &ids, Some(Phase::AmorphousOxide));
+    let entry = entry.unwrap().unwrap();
+    assert_eq!(entry.label, "Set 2 atoms as amorphous oxide");
+    let column = |state: &AppState| {
+        let atoms = state.workspace.atoms.as_ref().unwrap();
+        atoms.column(BY_HAND).map(<[f64]>::to_vec)
+    };
+    let set = column(&state).unwrap();
+    assert!(set[0] == 2.0 && set[1].is_nan() && set[2] == 2.0);
+    // The same again is no step; another phase is one of the atoms that change.
+    assert!(
+        set_phase(&mut state, &ids, Some(Phase::AmorphousOxide))
+            .unwrap()
+            .is_none()
+    );
+    set_phase(&mut state, &[AtomId(0), AtomId(1)], Some(Phase::Core)).unwrap();
+    let counts = state.workspace.edits.counts();
+    assert_eq!((counts.phases, counts.total()), (3, 0));
+    assert_eq!(counts.sentence(3), "by hand: 3 given a phase (100.00 %)");
+    // A new trace of the same atoms, displaced and named anew, has them too; one has lost its atom.
+    let mut new = Atoms::from_positions(vec![[0.1, 0.0, 0.0], [6.1, 0.0, 0.0]], "Zr");
+    new.ids = vec![AtomId(5), AtomId(6)];
+    let old = state.workspace.base_atoms.clone().unwrap();
+    let entries = state.workspace.edits.entries();
+    let carried = crate::project::carry::carry_over(Vec::new(), entries, &old, &new);
+    assert_eq!(carried.atoms.column(BY_HAND), Some(&[0.0, 2.0][..]));
+    assert!(carried.unrepeated.is_empty());
+    undo(&mut state).unwrap();
+    undo(&mut state).unwrap();
+    assert_eq!(state.workspace.atoms.as_deref(), before.as_ref());
+    redo(&mut state).unwrap();
+    assert_eq!(state.workspace.edits.counts().phases, 2);
+    set_phase(&mut state, &ids, None).unwrap();
+    assert_eq!(
+        (column(&state), state.workspace.edits.counts().phases),
+        (None, 0)
+    );
+}
