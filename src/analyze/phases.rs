@@ -168,17 +168,19 @@ mod tests {
         assert_eq!(numbers(&back), numbers(&rule));
         // Given phases are set by hand, too, and come back.
         let mut given = marked.clone();
-        given.set_column("phase", "", vec![1.0; atoms.len()]);
+        given.set_column("phase", "", vec![2.0; atoms.len()]);
         let given = Arc::new(analyze(&given, &params, &silent).unwrap());
         let now = given.atoms.column("phase").unwrap();
-        assert!((0..40).any(|i| now[i] != 1.0) && now[40..].iter().all(|p| *p == 1.0));
+        let said = marked.column(BY_HAND).unwrap();
+        assert_eq!(now[..40], said[..40]);
+        assert!(said[..40].iter().any(|p| *p != 2.0) && now[40..].iter().all(|p| *p == 2.0));
         let back = reanalyze_in_steps(&given, None, &params, &mut early, &silent).unwrap();
         assert!(
             back.atoms
                 .column("phase")
                 .unwrap()
                 .iter()
-                .all(|p| *p == 1.0)
+                .all(|p| *p == 2.0)
         );
     }
 }

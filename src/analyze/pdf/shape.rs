@@ -14,6 +14,8 @@ pub(super) struct Shape {
     low: [f64; 3],
     step: f64,
     size: [usize; 3],
+    /// How far it was taken back after it had been closed, Å.
+    depth: f64,
     inside: Vec<bool>,
     /// Å³.
     pub volume: f64,
@@ -24,12 +26,27 @@ impl Shape {
     pub fn of(positions: &[[f64; 3]], spacing: f64) -> Self {
         let reach = REACH * spacing;
         let (low, step, size) = Self::frame(positions, reach, spacing);
-        Self::filled(positions, spacing, low, step, size)
+        let mut shape = Self {
+            low,
+            step,
+            size,
+            depth: 0.4 * spacing,
+            inside: Vec::new(),
+            volume: 0.0,
+        };
+        shape.fill(positions, reach);
+        shape
     }
 
     /// The part of it that some of the atoms fill, on the same grid; `spacing` is theirs.
     pub fn part(&self, positions: &[[f64; 3]], spacing: f64) -> Self {
-        let mut part = Self::filled(positions, spacing, self.low, self.step, self.size);
+        let reach = REACH * spacing;
+        let mut part = Self {
+            inside: Vec::new(),
+            ..*self
+        };
+        // Taken back no farther than the whole, or the rim would be lost where a rare species has no atom by chance.
+        part.fill(positions, reach);
         let both = part.inside.iter_mut().zip(&self.inside);
         both.for_each(|(own, whole)| *own &= whole);
         part.measure();
@@ -56,21 +73,10 @@ impl Shape {
         (low, step, extent.map(|e| (e / step).ceil() as usize + 1))
     }
 
-    fn filled(
-        positions: &[[f64; 3]],
-        spacing: f64,
-        low: [f64; 3],
-        step: f64,
-        size: [usize; 3],
-    ) -> Self {
-        let reach = REACH * spacing;
-        let mut shape = Self {
-            low,
-            step,
-            size,
-            inside: vec![false; size.iter().product()],
-            volume: 0.0,
-        };
+    /// Everything within `reach` Å of an atom, taken back by the depth.
+    fn fill(&mut self, positions: &[[f64; 3]], reach: f64) {
+        let (low, step) = (self.low, self.step);
+        self.inside = vec![false; self.size.iter().product()];
         let cells = (reach / step).ceil() as isize;
         for p in positions {
             let home: [isize; 3] =
@@ -83,17 +89,16 @@ impl Shape {
                             low[axis] + (cell[axis] as f64 + 0.5) * step
                         });
                         if crate::model::geometry::distance_squared(middle, *p) <= reach * reach
-                            && let Some(at) = shape.flat(cell)
+                            && let Some(at) = self.flat(cell)
                         {
-                            shape.inside[at] = true;
+                            self.inside[at] = true;
                         }
                     }
                 }
             }
         }
-        shape.erode(0.4 * spacing);
-        shape.measure();
-        shape
+        self.erode(self.depth);
+        self.measure();
     }
 
     /// Takes a layer off: the region reaches about half a spacing beyond the outermost atoms, and no hole between
