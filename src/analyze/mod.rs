@@ -228,6 +228,3 @@ pub fn reanalyze_in_steps(
     }
     work::run(&atoms, params, Some(before), Some(tell), monitor)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! Fonts, spacing and every colour of the window. Phases and species keep their colours everywhere.
 
 use super::state::{ColorBy, ColorMap};
-use crate::analyze::phases::Phase;
+use crate::analyze::phases::{BY_HAND, Phase};
 use crate::figures::Ink;
 use crate::figures::palette;
 use crate::model::Atoms;
@@ -200,7 +200,14 @@ pub fn atom_colors(
         ColorBy::Species => species_colors(atoms),
         ColorBy::Phase => match column(atoms, analyzed, "phase") {
             None => species_colors(atoms),
-            Some(values) => phase_colors(&values),
+            Some(mut values) => {
+                // What was said by hand shows at once, and over phases that came with the model.
+                let said = atoms.column(BY_HAND).unwrap_or_default();
+                for (value, said) in values.iter_mut().zip(said).filter(|(_, s)| s.is_finite()) {
+                    *value = *said;
+                }
+                phase_colors(&values)
+            }
         },
         ColorBy::Column(name) => match column(atoms, analyzed, name) {
             None => species_colors(atoms),
