@@ -265,7 +265,9 @@ impl App {
                         && there.positions == new.positions
                         && there.species == new.species
                 });
-                if same && state.workspace.stale_reason(Stage::Analyze).is_none() {
+                // Parameters differ while the slider moves: only an analysis outdated otherwise is not followed.
+                let standing = state.workspace.record(Stage::Analyze);
+                if same && standing.is_some_and(|there| there.stale_because.is_none()) {
                     let mut wanted = state.workspace.project.parameters.analyze.clone();
                     state.fold_output(JobOutput::Analyzed {
                         outcome,
