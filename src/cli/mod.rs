@@ -10,6 +10,7 @@ use crate::monitor::{Control, Monitor, Stopped};
 use anyhow::anyhow;
 use args::{Cli, Command, Common};
 use progress::Bar;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -94,13 +95,15 @@ impl Runner {
 
     /// Prints the result: one JSON object, or lines for a person.
     pub(crate) fn print(&self, json: &serde_json::Value, lines: &[String]) {
-        if self.common.json {
-            println!("{json}");
-        } else if !self.common.quiet {
-            for line in lines {
-                println!("{line}");
-            }
-        }
+        let text = if self.common.json {
+            json.to_string()
+        } else if self.common.quiet || lines.is_empty() {
+            return;
+        } else {
+            lines.join("\n")
+        };
+        // A reader that has seen enough (`| head`) is no failure; what was computed is in its files.
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }
 

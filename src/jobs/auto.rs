@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Fewer tilts than this do not tell an object from their own errors.
 const FEWEST_TILTS: usize = 12;
 
+/// Accelerated iterations for a specimen wider than its images, whose volume holds several times as many unknowns.
+const WIDE_ITERATIONS: usize = 60;
+
 /// What a user may say beforehand.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Wishes {
@@ -84,9 +87,11 @@ pub fn run(
         };
         best = Arc::new(refine_geometry(&best, &params, context)?.series.clone());
     }
+    let is_wide = assessment.is_wide && !wishes.skips("preprocess");
     let params = ReconstructParams {
         accelerated: true,
-        iterations: 40,
+        iterations: if is_wide { WIDE_ITERATIONS } else { 40 },
+        wide_specimen: is_wide,
         ..Default::default()
     };
     let given = Given {
@@ -105,9 +110,19 @@ pub fn run(
     }
     let names = wishes.names();
     let seen = (&*outcome.volume, ghosts.as_deref());
-    let (traced, lighter_species) = trace_species(seen, suggestion.params, &names, context)?;
+    let mut params = suggestion.params;
+    if is_wide {
+        let size = outcome.volume.pixel_size;
+        let [x, y] = best.image_size().map(|n| 0.5 * n as f64 * size);
+        (params.within_x, params.within_y) = (Some(x), Some(y));
+        context.monitor.note(
+            "The specimen is wider than its images: the volume is, too; atoms are kept where the images show them, and not \
+             refined against tilts that show others besides",
+        );
+    }
+    let (traced, lighter_species) = trace_species(seen, params, &names, context)?;
     let mut atoms = Arc::new(traced.atoms.clone());
-    if !wishes.skips("refine") {
+    if !wishes.skips("refine") && !is_wide {
         let params = RefineParams {
             refine_geometry: is_refined,
             // Where the volume shows one brightness, a second one in the residual is as likely some atoms half found.

@@ -103,14 +103,6 @@ fn shell_sums(a: &Array3<f32>, b: &Array3<f32>) -> Vec<[f64; 3]> {
         .collect();
     transform(&mut both, [nx, ny, nz]);
     let longest = nx.max(ny).max(nz);
-    let signed = |k: usize, n: usize| {
-        let k = if 2 * k > n {
-            k as f64 - n as f64
-        } else {
-            k as f64
-        };
-        k / n as f64
-    };
     let shells = longest / 2;
     let planes: Vec<Vec<[f64; 3]>> = (0..nx)
         .into_par_iter()
@@ -149,8 +141,18 @@ fn shell_sums(a: &Array3<f32>, b: &Array3<f32>) -> Vec<[f64; 3]> {
     total
 }
 
+/// Frequency of the `k`-th of `n` Fourier coefficients, cycles per sample.
+pub(super) fn signed(k: usize, n: usize) -> f64 {
+    let k = if 2 * k > n {
+        k as f64 - n as f64
+    } else {
+        k as f64
+    };
+    k / n as f64
+}
+
 /// Forward Fourier transform of `(x, y, z)`, z fastest, in place.
-fn transform(values: &mut [Complex32], [nx, ny, nz]: [usize; 3]) {
+pub(super) fn transform(values: &mut [Complex32], [nx, ny, nz]: [usize; 3]) {
     let mut planner = FftPlanner::new();
     let [fx, fy, fz] = [nx, ny, nz].map(|n| planner.plan_fft_forward(n));
     let plane = ny * nz;

@@ -11,6 +11,7 @@ pub mod odds;
 pub mod poses;
 pub mod registration;
 pub mod shift;
+pub mod spectrum;
 pub mod surface;
 pub mod tessellation;
 pub mod voronoi;

@@ -116,6 +116,8 @@ pub struct Assessment {
     pub params: PrepareParams,
     /// Whether (nearly) every image shows the whole specimen with vacuum around it: only then the tilts show one object.
     pub is_whole: bool,
+    /// Whether most images show a specimen that is wider than they are, so that tilted rays meet matter no other image shows.
+    pub is_wide: bool,
     /// One sentence per decision.
     pub notes: Vec<String>,
 }
@@ -227,6 +229,7 @@ pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
             Assessment {
                 params: PrepareParams { skip, ..params },
                 is_whole: work.is_whole(),
+                is_wide: work.is_wide(),
                 notes: work.notes,
             }
         }
@@ -236,6 +239,7 @@ pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
                 ..params
             },
             is_whole: false,
+            is_wide: false,
             notes: vec![format!("Preparation: left out; {error}")],
         },
     }

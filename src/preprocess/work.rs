@@ -154,6 +154,10 @@ impl Work {
         self.wide() * 10 <= self.vacuums.len()
     }
 
+    pub(super) fn is_wide(&self) -> bool {
+        self.wide() * 2 > self.vacuums.len()
+    }
+
     fn judge_alignment(
         &mut self,
         series: &TiltSeries,

@@ -21,6 +21,7 @@ mod problem;
 pub mod resire;
 pub mod slab;
 mod watch;
+mod wide;
 
 pub use choose::Trial;
 pub use denoising::{DenoisingVerdict, Prediction, judge_denoising};
@@ -108,6 +109,9 @@ pub struct ReconstructParams {
     /// Voxels on x, y, z; wider than the image for extended objects [default: image x, image y, image x]
     #[arg(long, value_name = "X,Y,Z", value_delimiter = ',')]
     pub volume_size: Option<Vec<usize>>,
+    /// Specimen wider than the images: as many voxels as it takes for every ray to stay inside
+    #[arg(long)]
+    pub wide_specimen: bool,
     /// Only the I-th of N ranges of y-slices, for a series with one tilt axis; `aetlas merge` joins the slabs
     #[arg(long, value_name = "I/N")]
     #[serde(skip)]
@@ -154,6 +158,7 @@ impl Default for ReconstructParams {
             leave_out: None,
             engine: Engine::Auto,
             volume_size: None,
+            wide_specimen: false,
             slab: None,
             smoothing: 0.0,
             regularization: Regularization::None,
@@ -270,12 +275,14 @@ pub enum ReconstructError {
     Stopped(#[from] Stopped),
 }
 
-/// Voxels on x, y, z: as asked for, else as wide and deep as the image is wide.
+/// Voxels on x, y, z: as asked for, else as wide and deep as the image is wide, or wide enough for a specimen wider than
+/// its images.
 #[must_use]
 pub fn volume_size(series: &TiltSeries, params: &ReconstructParams) -> [usize; 3] {
     let [x, y] = series.image_size();
     match params.volume_size.as_deref() {
         Some(&[x, y, z]) => [x, y, z],
+        _ if params.wide_specimen => wide::volume_size(series),
         _ => [x, y, x],
     }
 }

@@ -8,6 +8,7 @@ use super::{TraceParams, trace};
 use crate::model::Volume;
 use crate::monitor::Monitor;
 use crate::numeric::neighbors::nearest_distances;
+use crate::numeric::spectrum::PowerSpectrum;
 
 /// What is known of the specimen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -39,9 +40,18 @@ const FIRST_SMOOTHING: f64 = 0.35;
 const SMOOTHING_PER_SIGMA: f64 = 0.75;
 /// The fit's box over the width of the smoothed atoms: beyond 1.5 σ a Gaussian is no fourth-order polynomial.
 const BOX_PER_SIGMA: f64 = 3.0;
+/// The same where neighbors are barely resolved: their flanks begin at one σ.
+const RESOLVING_BOX_PER_SIGMA: f64 = 2.0;
 /// Smallest distance over the most frequent nearest-neighbor distance: below the closest pairs of glasses (0.85) and above
 /// the pairs that a split maximum makes (0.6).
 const DISTANCE_PER_NEIGHBOR: f64 = 0.75;
+/// The same where noise splits no maximum: a hundredth of the atoms of measured glasses have a nearer neighbor.
+const CLOSEST_PER_NEIGHBOR: f64 = 0.68;
+/// Distance over the width of two Gaussians that are plainly two: the density between them falls to 0.81 of theirs, as in
+/// Rayleigh's criterion.
+const RESOLVED_PER_SIGMA: f64 = 2.64;
+/// Largest share of noise in the variance of a smoothed volume that splits no maximum.
+const QUIET_SHARE: f64 = 0.05;
 /// Fewest atoms whose statistics are trusted.
 const FEWEST_ATOMS: usize = 20;
 
@@ -62,7 +72,11 @@ pub fn suggest(volume: &Volume, hints: &TraceHints) -> Suggested {
         suggested.first_neighbor = measure_first_neighbor(&probe, &suggested.params);
     }
     choose_distance(spacing.is_some(), &mut suggested);
-    choose_box(&mut suggested);
+    if resolve_neighbors(&probe, &mut suggested) {
+        choose_box(RESOLVING_BOX_PER_SIGMA, &mut suggested);
+    } else {
+        choose_box(BOX_PER_SIGMA, &mut suggested);
+    }
     suggested
 }
 
@@ -213,7 +227,41 @@ fn choose_distance(hinted: bool, suggested: &mut Suggested) {
     ));
 }
 
-fn choose_box(suggested: &mut Suggested) {
+/// Where atoms are so wide for their distances that the usual smoothing merges neighbors: smooths only as far as the
+/// nearest of them stay two, unless noise asks for more. Whether it did.
+fn resolve_neighbors(probe: &Volume, suggested: &mut Suggested) -> bool {
+    let (Some(sigma), Some(neighbor)) = (suggested.atom_sigma, suggested.first_neighbor) else {
+        return false;
+    };
+    let closest = CLOSEST_PER_NEIGHBOR * neighbor;
+    let widest = closest / RESOLVED_PER_SIGMA;
+    let usual = suggested.params.smoothing;
+    if sigma.hypot(usual) <= widest {
+        return false;
+    }
+    let resolving = (widest * widest - sigma * sigma).max(0.0).sqrt();
+    let spectrum = PowerSpectrum::of(&probe.data);
+    let share = |smoothing: f64| spectrum.noise_share(smoothing / probe.pixel_size);
+    if share(resolving) > QUIET_SHARE {
+        suggested.notes.push(format!(
+            "Neighbors {closest:.2} Å apart merge at this smoothing; with less, noise ({:.0} % of the volume's variance) \
+             would split maxima.",
+            100.0 * share(resolving)
+        ));
+        return false;
+    }
+    suggested.params.smoothing = rounded(resolving);
+    suggested.params.min_distance = rounded(closest);
+    suggested.notes.push(format!(
+        "Instead smoothing {:.2} Å and minimum distance {closest:.2} Å: atoms that near to each other stay two then, and \
+         noise is only {:.1} % of the volume's variance.",
+        suggested.params.smoothing,
+        100.0 * share(resolving)
+    ));
+    true
+}
+
+fn choose_box(per_sigma: f64, suggested: &mut Suggested) {
     let Some(sigma) = suggested.atom_sigma else {
         suggested.notes.push(format!(
             "Box {:.1} Å (the Zr article's).",
@@ -222,11 +270,11 @@ fn choose_box(suggested: &mut Suggested) {
         return;
     };
     let smoothed = sigma.hypot(suggested.params.smoothing);
-    let by_width = BOX_PER_SIGMA * smoothed;
+    let by_width = per_sigma * smoothed;
     let by_distance = suggested.params.min_distance;
     suggested.params.box_size = rounded(by_width.min(by_distance));
     let reason = if by_width <= by_distance {
-        format!("{BOX_PER_SIGMA} blur widths of the smoothed atoms ({smoothed:.2} Å)")
+        format!("{per_sigma} blur widths of the smoothed atoms ({smoothed:.2} Å)")
     } else {
         "no wider than the minimum distance, so that it reaches at most halfway to a neighbor"
             .to_owned()
@@ -284,6 +332,37 @@ mod tests {
         )
         .unwrap();
         assert_eq!(found.atoms.len(), 125);
+    }
+
+    #[test]
+    fn wide_atoms_are_smoothed_only_as_far_as_noise_asks() {
+        let quiet = crystal(3.0, 0.72);
+        let suggested = suggest(&quiet, &TraceHints::default());
+        let (sigma, neighbor) = (
+            suggested.atom_sigma.unwrap(),
+            suggested.first_neighbor.unwrap(),
+        );
+        assert!((suggested.params.min_distance - 0.68 * neighbor).abs() < 0.006);
+        let smoothed = sigma.hypot(suggested.params.smoothing);
+        assert!(
+            suggested.params.smoothing < 0.75 * sigma && 2.64 * smoothed < 0.69 * neighbor,
+            "{suggested:?}"
+        );
+        assert!(suggested.notes[2].contains("stay two"), "{suggested:?}");
+        // White noise nearly as strong as the atoms.
+        let mut loud = quiet;
+        let mut state = 7u64;
+        loud.data.mapv_inplace(|v| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            v + 1.2 * ((state >> 40) as f32 / (1u64 << 24) as f32 - 0.5)
+        });
+        let suggested = suggest(&loud, &TraceHints { spacing: Some(3.0) });
+        let sigma = suggested.atom_sigma.unwrap();
+        assert!((suggested.params.smoothing - 0.75 * sigma).abs() < 0.006);
+        assert!((suggested.params.min_distance - 2.25).abs() < 1e-9);
+        assert!(suggested.notes[2].contains("noise"), "{suggested:?}");
     }
 
     #[test]

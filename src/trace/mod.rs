@@ -43,6 +43,13 @@ pub struct TraceParams {
     /// Integrated intensity below which a maximum is no atom [default: the K-means split]
     #[arg(long)]
     pub threshold: Option<f64>,
+    /// Only atoms at most this far from the center along x, Å: what lies beyond the images of a wide specimen is hardly
+    /// measured
+    #[arg(long)]
+    pub within_x: Option<f64>,
+    /// The same along y, Å
+    #[arg(long)]
+    pub within_y: Option<f64>,
     /// Number of chemical species
     #[arg(long, default_value_t = Self::default().species)]
     pub species: usize,
@@ -59,6 +66,8 @@ impl Default for TraceParams {
             upsample: 3,       // (Zr)
             smoothing: 0.0,
             threshold: None,
+            within_x: None,
+            within_y: None,
             species: 1,
             species_names: vec!["Zr".to_owned()],
         }
@@ -79,7 +88,7 @@ pub enum Verdict {
     FitDiverged,
     /// The fitted polynomial has no maximum there.
     FitNotPeak,
-    /// Its box leaves the volume.
+    /// Its box leaves the volume, or it lies beyond where atoms are asked for.
     AtEdge,
 }
 
@@ -203,12 +212,24 @@ pub fn trace(
             support.data[voxel] >= 0.5
         });
     }
+    if params.within_x.is_some() || params.within_y.is_some() {
+        // A fit moves a maximum by half a box at most; what lies further out need not be fitted.
+        maxima.retain(|m| {
+            let voxel = m.index.map(|i| i as f64 / params.upsample as f64);
+            is_within(volume.position_of(voxel), params, params.box_size / 2.0)
+        });
+    }
     let mut values: Vec<f64> = maxima.iter().map(|m| f64::from(m.value)).collect();
     let floor = FAINTEST_CANDIDATE * select::reference_intensity(&mut values) as f32;
     maxima.retain(|m| m.value > floor);
     monitor.phase("Fitting maxima");
     let fitter = PeakFitter::new(&spline, volume, params.box_size, params.upsample);
     let mut candidates = fitter.fit_all(&maxima, monitor)?;
+    for candidate in &mut candidates {
+        if candidate.verdict == Verdict::Atom && !is_within(candidate.position, params, 0.0) {
+            candidate.verdict = Verdict::AtEdge;
+        }
+    }
     monitor.phase("Selecting atoms");
     let threshold = match params.threshold {
         Some(threshold) => threshold,
@@ -238,6 +259,14 @@ pub fn trace(
     }
     traced.seconds = begun.elapsed().as_secs_f64();
     Ok(traced)
+}
+
+/// Whether a position lies where atoms are asked for, or at most `margin` Å beyond.
+fn is_within(position: [f64; 3], params: &TraceParams, margin: f64) -> bool {
+    [params.within_x, params.within_y]
+        .into_iter()
+        .zip(position)
+        .all(|(limit, p)| limit.is_none_or(|limit| p.abs() <= limit + margin))
 }
 
 /// The spline of the volume, smoothed first if asked for.
@@ -287,6 +316,11 @@ fn check_params(params: &TraceParams) -> Result<(), TraceError> {
             "a length in Å from 0 to 10",
             params.smoothing.to_string(),
         );
+    }
+    for (name, limit) in [("within_x", params.within_x), ("within_y", params.within_y)] {
+        if let Some(limit) = limit.filter(|l| !(*l > 0.0 && l.is_finite())) {
+            return bad(name, "a length in Å above 0", limit.to_string());
+        }
     }
     if params.threshold.is_some_and(|t| !t.is_finite()) {
         return bad("threshold", "a number", "NaN or infinity".to_owned());

@@ -158,6 +158,29 @@ fn an_atom_at_the_rim_is_listed_as_such() {
 }
 
 #[test]
+fn atoms_beyond_the_field_are_no_atoms() {
+    let volume = atoms_volume([33, 32, 31], &lattice(), 1.4);
+    let all = quiet(&volume, &TraceParams::default());
+    let params = TraceParams {
+        within_x: Some(1.0),
+        within_y: Some(1.0),
+        ..TraceParams::default()
+    };
+    let within = quiet(&volume, &params);
+    let inside = |p: &[f64; 3]| p[0].abs() <= 1.0 && p[1].abs() <= 1.0;
+    let every = all.atoms.positions.iter().copied();
+    let expected: Vec<[f64; 3]> = every.filter(inside).collect();
+    assert!(!expected.is_empty() && expected.len() < all.atoms.len());
+    assert_eq!(within.atoms.positions, expected);
+    let refused = TraceParams {
+        within_y: Some(f64::NAN),
+        ..TraceParams::default()
+    };
+    let error = trace(&volume, &refused, None, &Monitor::silent()).unwrap_err();
+    assert!(error.to_string().starts_with("within_y is NaN"), "{error}");
+}
+
+#[test]
 fn a_dragged_threshold_gives_what_tracing_with_it_gives() {
     let volume = atoms_volume([33, 32, 31], &lattice(), 1.4);
     let traced = quiet(&volume, &TraceParams::default());
