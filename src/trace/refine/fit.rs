@@ -4,6 +4,7 @@ use super::imaging::{self, Freedom};
 use super::kernel::MAX_RADIUS;
 use super::poses::TiltPoses;
 use super::problem::{Block, Frame, Imaging, PER_ATOM, Problem, frames_of};
+use super::repulsion::Repulsion;
 use super::solve::{Restraint, invert, minimize};
 use super::{
     Noise, OccupancyModel, ProfileShape, RefineError, RefineParams, Refined, SpeciesProfile,
@@ -166,6 +167,9 @@ fn check(series: &TiltSeries, atoms: &Atoms, params: &RefineParams) -> Result<f6
         }
     };
     positive("tolerance", params.tolerance)?;
+    if let Some(distance) = params.repulsion {
+        positive("repulsion", distance)?;
+    }
     Ok(pixel)
 }
 
@@ -210,6 +214,15 @@ impl Fit {
         }
         let x = parameters_of(atoms, params.occupancy);
         let mut problem = Problem::new(frames, atoms.species.clone(), pixel, max_radius);
+        problem.repulsion = params.repulsion.map(|distance| Repulsion { distance });
+        let notes = problem.repulsion.map(|prior| {
+            format!(
+                "prior: atoms nearer than {:.2} Å were pushed apart (standard deviation {:.2} Å); shorter distances are not \
+                 measured by the images alone",
+                prior.distance,
+                prior.softness()
+            )
+        });
         let kinds = atoms.species_names.len().max(1);
         let poses = params
             .refine_geometry
@@ -228,7 +241,7 @@ impl Fit {
             poses,
             angles: series.angles.clone(),
             prepared: false,
-            notes: Vec::new(),
+            notes: notes.into_iter().collect(),
         })
     }
 

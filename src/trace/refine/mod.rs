@@ -16,6 +16,7 @@ mod local;
 mod part;
 mod poses;
 pub(crate) mod problem;
+mod repulsion;
 mod solve;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -91,6 +92,9 @@ pub struct RefineParams {
     /// Median displacement (Å) of a round at which refinement ends
     #[arg(long = "refine-tolerance", default_value_t = Self::default().tolerance)]
     pub tolerance: f64,
+    /// Push apart atoms nearer than this, Å: a prior that is no measurement, and said in the report
+    #[arg(long, value_name = "DISTANCE")]
+    pub repulsion: Option<f64>,
     /// Take all tilts as equally bright
     #[arg(long)]
     pub no_tilt_scale: bool,
@@ -115,6 +119,7 @@ impl Default for RefineParams {
             steps: 12,
             // A tenth of the best accuracy reported (3 pm): further steps cannot be seen.
             tolerance: 0.003,
+            repulsion: None,
             no_tilt_scale: false,
             refine_geometry: false,
             sort_species: false,

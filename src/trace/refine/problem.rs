@@ -11,6 +11,7 @@ use super::kernel::{
     Gathered, Information, Splat, draw_atoms, draw_width_slopes, gather_information, gather_slopes,
     patch_columns,
 };
+use super::repulsion::Repulsion;
 use crate::model::TiltSeries;
 use crate::model::geometry::center_index;
 use crate::monitor::{Monitor, Stopped};
@@ -154,6 +155,8 @@ pub(crate) struct Problem {
     pub pixel: f64,
     /// Largest patch radius that the padding allows.
     pub max_radius: usize,
+    /// Prior on the distances between atoms.
+    pub repulsion: Option<Repulsion>,
 }
 
 /// What the images would say to one more atom at a place.
@@ -330,6 +333,7 @@ impl Problem {
             species,
             pixel,
             max_radius,
+            repulsion: None,
         }
     }
 

@@ -74,7 +74,7 @@ fn invert_one(block: &Block, restraint: Restraint) -> Block {
     inverse
 }
 
-/// Misfit plus restraint, and the gradient of both.
+/// Misfit plus restraint and prior, and the gradient of all.
 pub(crate) fn restrained(
     problem: &mut Problem,
     imaging: &Imaging,
@@ -84,6 +84,9 @@ pub(crate) fn restrained(
     monitor: &Monitor,
 ) -> Result<f64, Stopped> {
     let mut value = problem.evaluate(imaging, x, gradient, monitor)?;
+    if let Some(repulsion) = problem.repulsion {
+        value += repulsion.add(x, gradient);
+    }
     let stiffness = restraint.stiffness();
     for (atom, slope) in x
         .chunks_exact(PER_ATOM)
