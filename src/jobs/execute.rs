@@ -539,6 +539,8 @@ pub fn refine(
         }
         None => None,
     };
+    // Tracing's parameters stay on the record: what refinement did stands beside them.
+    record.details = serde_json::json!({ "refinement": { "params": params, "notes": notes } });
     context.output(JobOutput::Refined {
         atoms: Arc::clone(&refined),
         series,

@@ -293,8 +293,14 @@ pub fn markdown(workspace: &Workspace) -> String {
         );
         row("Candidates", traced.candidates.len().to_string());
     }
-    if let Some(r1) = workspace.record(Stage::Trace).and_then(|record| record.r1) {
-        row("R1 of the atomic model", format!("{r1:.4}"));
+    if let Some(record) = workspace.record(Stage::Trace) {
+        let notes = record.details.pointer("/refinement/notes");
+        for note in notes.and_then(Value::as_array).into_iter().flatten() {
+            row("Refinement", note.as_str().unwrap_or_default().to_owned());
+        }
+        if let Some(r1) = record.r1 {
+            row("R1 of the atomic model", format!("{r1:.4}"));
+        }
     }
     if let Some(atoms) = &workspace.atoms {
         for (species, n) in atoms.species_counts() {

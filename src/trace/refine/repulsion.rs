@@ -74,7 +74,11 @@ mod tests {
                 value(&moved)
             };
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((slope - gradient[k]).abs() < 1e-4 * expected, "{k}: {slope} {}", gradient[k]);
+            assert!(
+                (slope - gradient[k]).abs() < 1e-4 * expected,
+                "{k}: {slope} {}",
+                gradient[k]
+            );
         }
     }
 
