@@ -196,7 +196,8 @@ fn repeat_analysis(workspace: &mut Workspace, monitor: &Monitor, notes: &mut Vec
 pub fn describe(file: &str, beam: &Beam) -> Result<(Value, Vec<String>), JobError> {
     let path = Path::new(file);
     if path.extension().is_some_and(|e| e == "aetlas") {
-        let (workspace, notes) = store::open(path).map_err(JobError::failed)?;
+        let (mut workspace, mut notes) = store::open(path).map_err(JobError::failed)?;
+        repeat_analysis(&mut workspace, &Monitor::silent(), &mut notes);
         let text = crate::project::report::markdown(&workspace);
         return Ok((
             crate::project::report::json(&workspace),
@@ -205,8 +206,12 @@ pub fn describe(file: &str, beam: &Beam) -> Result<(Value, Vec<String>), JobErro
     }
     let arrays = match io::list(path) {
         Ok(arrays) => arrays,
-        // Not arrays: a model, unless that cannot be read either.
-        Err(error) => return describe_model(file).ok_or_else(|| JobError::failed(error)),
+        // Not arrays: a model or a table of angles, unless that cannot be read either.
+        Err(error) => match describe_model(file) {
+            Some(model) => return Ok(model),
+            None if io::load_angles(file).is_ok() => Vec::new(),
+            None => return Err(JobError::failed(error)),
+        },
     };
     let mut lines = Vec::new();
     for array in &arrays {
@@ -334,5 +339,24 @@ impl SeriesInput {
             angles: self.angles.clone(),
             ..Sources::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_angles_is_described_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("series.rawtlt");
+        std::fs::write(&file, "-60.0\n-1.5\n\n58.5\n").unwrap();
+        let name = file.display().to_string();
+        let (json, lines) = describe(&name, &Beam::default()).unwrap();
+        assert_eq!(lines, ["3 angles, -60.0° to 58.5°"]);
+        assert_eq!(json["angles_deg"].as_array().unwrap().len(), 3);
+        std::fs::write(&file, "tilts to come\n").unwrap();
+        let error = describe(&name, &Beam::default()).unwrap_err();
+        assert!(error.to_string().contains("series.rawtlt"), "{error}");
     }
 }

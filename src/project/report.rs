@@ -323,7 +323,7 @@ pub fn markdown(workspace: &Workspace) -> String {
         let _ = writeln!(text, "\n## Minimum distance\n\n{}", cutoff.sentence());
     }
     text += &by_hand(workspace);
-    text += "\nOxygen is not measured: where a degree of oxidation is given, O atoms were inferred from the Zr tetrahedra.\n";
+    text += "\nOxygen is not measured: where a degree of oxidation is given, O atoms were inferred from the tetrahedra of the metal.\n";
     text += "\n## What was run\n\n| stage | version | engine | seconds | input | output |\n|---|---|---|---|---|---|\n";
     for (stage, record) in &workspace.project.records {
         let short = |hash: &str| hash.chars().take(12).collect::<String>();
