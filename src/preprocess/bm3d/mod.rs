@@ -13,6 +13,7 @@ mod covariance;
 mod filter;
 mod matching;
 mod noise;
+pub mod reference;
 mod stabilize;
 mod transform;
 
@@ -148,9 +149,9 @@ pub enum Bm3dError {
         found_y: usize,
     },
     /// A value that is no number.
-    #[error("image {tilt}, pixel ({x}, {y}) holds {found}, expected a finite number")]
+    #[error("image {}, pixel ({x}, {y}) holds {found}, expected a finite number", .tilt + 1)]
     NotFinite {
-        /// Image.
+        /// Image, from 0.
         tilt: usize,
         /// Pixel on x.
         x: usize,
