@@ -195,6 +195,7 @@ fn a_preparation_can_be_taken_back_and_its_drift_is_listed() {
     harness.state_mut().submit(Job::Prepare {
         series,
         params: PrepareParams::default(),
+        earlier: None,
     });
     until(&mut harness, |app| {
         app.state.workspace.prepared.is_some() && app.state.job.is_none()

@@ -225,7 +225,7 @@ fn check(frames: ArrayView4<'_, f32>, params: &FrameParams) -> Result<(), Prepar
     if let Some(((tilt, frame, x, y), value)) = frames.indexed_iter().find(|(_, v)| !v.is_finite())
     {
         return Err(PrepareError::BadInput {
-            subject: format!("tilt {tilt}, frame {frame}, pixel ({x}, {y})"),
+            subject: format!("tilt {}, frame {}, pixel ({x}, {y})", tilt + 1, frame + 1),
             expected: "a finite number".to_owned(),
             found: value.to_string(),
         });
