@@ -296,6 +296,61 @@ fn a_tilt_follows_the_keys_and_the_record_says_so() {
     assert!((center_x(harness.state(), 2) - before).abs() < 0.02);
 }
 
+/// What was done by hand to a preparation is on disk soon after, without a word from the user and before there is a model.
+#[test]
+fn moves_by_hand_survive_an_unclean_end() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_series(folder.path());
+    let mut harness = window();
+    harness.state_mut().keep_safe(root.path());
+    open(&mut harness, folder.path());
+    wait(&mut harness, "series", |app| {
+        app.state.workspace.series.is_some()
+    });
+    act(&mut harness, Action::ShowTilt(3));
+    for _ in 0..3 {
+        harness.key_press_modifiers(egui::Modifiers::ALT, egui::Key::ArrowUp);
+        harness.step();
+    }
+    wait(&mut harness, "moved tilt", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    wait(&mut harness, "autosave", |app| {
+        app.submitted().contains(&"Autosave")
+    });
+    // A killed process drops nothing: the folder is copied as it lies there.
+    let left = tempfile::tempdir().unwrap();
+    copy_all(root.path(), left.path());
+    let mut harness = window();
+    harness.state_mut().keep_safe(left.path());
+    harness.step();
+    assert!(harness.state().state.recovery.is_some());
+    act(&mut harness, Action::RecoverYes);
+    wait(&mut harness, "recovered series", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    let workspace = &harness.state().state.workspace;
+    let nudges = &workspace.project.parameters.prepare.nudges;
+    assert_eq!((nudges[0].tilt, nudges[0].shift_px), (3, [0.0, 0.3]));
+    assert_ne!(
+        workspace.series.as_ref().unwrap().image(3),
+        workspace.prepared.as_ref().unwrap().image(3)
+    );
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let into = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &into);
+        } else {
+            std::fs::copy(entry.path(), into).unwrap();
+        }
+    }
+}
+
 #[test]
 fn pixels_that_are_no_numbers_are_masked_or_the_series_is_left() {
     use aetlas::jobs::OpenQuestion;

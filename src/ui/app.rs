@@ -532,6 +532,7 @@ impl App {
         self.fold_events(ctx);
         self.fold_analysis();
         self.follow_model();
+        self.follow_hand_work(ctx);
         self.look_for_lost(ctx);
         if let Some(action) = self.state.fresh.take() {
             self.perform(ctx, action);

@@ -141,7 +141,7 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
             ui.add(egui::Label::new(egui::RichText::new(note).weak()).wrap());
         }
         let may = on && done.did(step) && state.earlier_preparation().is_some();
-        if may && undo_ui(ui, name) {
+        if may && undo_ui(ui, step) {
             params.skip.push(step);
             params.denoise &= step != Step::Denoise;
             return true;
@@ -151,10 +151,16 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
 }
 
 /// Whether a step is to be undone.
-fn undo_ui(ui: &mut Ui, name: &str) -> bool {
+fn undo_ui(ui: &mut Ui, step: Step) -> bool {
+    let what = match step {
+        Step::Drift => "registration",
+        Step::Denoise => "denoising",
+        Step::Background => "subtraction",
+        Step::Align => "alignment",
+    };
     let help =
         "Leave this step out and do those after it again; the ones before it stay as they are";
-    let response = ui.small_button(format!("Undo {}", name.to_lowercase()));
+    let response = ui.small_button(format!("Undo the {what}"));
     response.on_hover_text(help).clicked()
 }
 
