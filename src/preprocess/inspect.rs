@@ -139,6 +139,13 @@ pub struct Damage {
     pub intensity_error: Option<f64>,
 }
 
+/// The images taken at (nearly) zero tilt.
+pub(super) fn same_views(angles: &[EulerAngles], included: &[bool]) -> Vec<usize> {
+    let at_zero = |tilt: usize| angles[tilt].theta.to_degrees().abs() < SAME_VIEW_DEG;
+    let tilts = 0..angles.len();
+    tilts.filter(|&t| included[t] && at_zero(t)).collect()
+}
+
 /// Compares the images `(tilt, x, y)` taken at (nearly) zero tilt with the first of them. Empty when there is only one.
 /// `noise` is the mean variance of the noise of a pixel of each image, where it is known: of two images of one specimen with
 /// variances `V` and noises `N` the correlation is `√((1 − N₁/V₁)(1 − N₂/V₂))`.
@@ -150,9 +157,7 @@ pub fn damage(
     noise: Option<&[f64]>,
 ) -> Vec<Damage> {
     let tilt_deg = |tilt: usize| angles[tilt].theta.to_degrees();
-    let views: Vec<usize> = (0..angles.len())
-        .filter(|&tilt| included[tilt] && tilt_deg(tilt).abs() < SAME_VIEW_DEG)
-        .collect();
+    let views = same_views(angles, included);
     let (_, nx, ny) = images.dim();
     let [first, later @ ..] = views.as_slice() else {
         return Vec::new();

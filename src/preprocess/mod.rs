@@ -367,6 +367,9 @@ pub fn prepare_again(
     let reuse = Reuse::of(earlier, params);
     let mut work = Work::new(series, params, reuse, monitor)?;
     let kept = work.kept(params);
+    for note in &mut work.notes {
+        *note = note.replace(", to be subtracted", "; subtracted");
+    }
     let tilts = series.len();
     let denoised = if (params.denoise || params.all_steps) && !params.skip.contains(&Step::Denoise)
     {
@@ -401,10 +404,13 @@ pub fn prepare_again(
                 .collect()
         },
     );
-    let noise: Vec<f64> = work.vacuums.iter().map(work::noise_variance).collect();
+    let repeated = inspect::same_views(&series.angles, &series.included).len() > 1;
     // What denoising leaves of the noise is not known.
-    let noise = denoised.is_none().then_some(noise.as_slice());
-    let damage = inspect::damage(&images, &series.angles, &series.included, noise);
+    let noise = (repeated && denoised.is_none())
+        .then(|| bm3d::noise_variances(&series.images))
+        .flatten();
+    let (angles, included) = (&series.angles, &series.included);
+    let damage = inspect::damage(&images, angles, included, noise.as_deref());
     work.notes.extend(inspect::damage_note(&damage));
     let residual_level: Vec<[f64; 2]> = images
         .outer_iter()

@@ -438,12 +438,6 @@ fn specimen_noise(vacuum: &Vacuum) -> f64 {
     (vacuum.noise_sd.powi(2) + gain * vacuum.contrast.max(0.0)).sqrt()
 }
 
-/// Mean variance of the noise of an image's pixels.
-pub(super) fn noise_variance(vacuum: &Vacuum) -> f64 {
-    let specimen = specimen_noise(vacuum).powi(2);
-    vacuum.fraction * vacuum.noise_sd.powi(2) + (1.0 - vacuum.fraction) * specimen
-}
-
 fn largest(shifts_px: &[[f64; 2]]) -> f64 {
     shifts_px
         .iter()

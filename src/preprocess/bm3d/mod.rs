@@ -185,6 +185,22 @@ pub enum Bm3dError {
     Stopped(#[from] Stopped),
 }
 
+/// Mean variance of the noise of the pixels of each image of a raw stack `(tilt, x, y)`; `None` when the images are too
+/// small to tell.
+#[must_use]
+pub fn noise_variances(images: &Array3<f32>) -> Option<Vec<f64>> {
+    let NoiseModel {
+        gain,
+        pedestal,
+        sigma,
+    } = noise::estimate(images)?;
+    let of = |image: ArrayView2<'_, f32>| {
+        let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len().max(1) as f64;
+        sigma * sigma + gain * (mean - pedestal).max(0.0)
+    };
+    Some(images.outer_iter().map(of).collect())
+}
+
 /// Denoises every image of a stack of shape `(tilt, x, y)`; the noise is taken to be the same for all. `specimens` says
 /// for each image which pixels show more than vacuum: the color of the noise is measured outside. Where it is not known
 /// (an empty slice) the noise is taken for white.

@@ -176,11 +176,10 @@ fn nudges_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         1 => "1 image".to_owned(),
         n => format!("{n} images"),
     };
-    let text = here.map_or(text.clone(), |nudge| {
-        let [x, y] = nudge.shift_px;
-        format!("{text}, this one by ({x:+.1}, {y:+.1}) px")
-    });
     fact(ui, "Moved by hand", text);
+    if let Some([x, y]) = here.map(|nudge| nudge.shift_px) {
+        fact(ui, "This image", format!("({x:+.1}, {y:+.1}) px"));
+    }
     ui.horizontal(|ui| {
         let button = egui::Button::new("Take this back");
         if ui.add_enabled(here.is_some(), button).clicked() {
@@ -230,7 +229,11 @@ fn frames_ui(ui: &mut Ui, state: &AppState, params: &mut PrepareParams, actions:
     });
     if !dropped.is_empty() {
         ui.horizontal(|ui| {
-            fact(ui, "Left out", format!("{} frames in all", dropped.len()));
+            let text = match dropped.len() {
+                1 => "1 frame in all".to_owned(),
+                n => format!("{n} frames in all"),
+            };
+            fact(ui, "Left out", text);
             if ui.small_button("Use all").clicked() {
                 dropped.clear();
             }
@@ -433,6 +436,9 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         }
         for (step, name) in TiltPicture::steps(done.map(|done| &**done)) {
             chosen = chosen.or(choose(ui, step, name, true, ""));
+        }
+        if previewed {
+            chosen = chosen.or(choose(ui, TiltPicture::Preview, "Preview", true, ""));
         }
     });
     ui.horizontal_wrapped(|ui| {
