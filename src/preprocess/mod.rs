@@ -235,7 +235,8 @@ impl Prepared {
             Step::Drift => self.drift.is_some(),
             Step::Denoise => self.denoised.is_some(),
             Step::Background => self.background.is_some(),
-            Step::Align => self.shifts_px.iter().flatten().any(|s| *s != 0.0),
+            // Moves by hand are none of its doing.
+            Step::Align => self.kept.align && self.misalignment.is_some(),
         }
     }
 }

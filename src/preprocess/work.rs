@@ -55,7 +55,7 @@ pub(super) struct Kept {
     pub(super) params: PrepareParams,
     pub(super) vacuums: Vec<Vacuum>,
     subtract: bool,
-    align: bool,
+    pub(super) align: bool,
     turned: bool,
     said: [Vec<String>; 2],
 }
