@@ -666,6 +666,44 @@ proptest! {
     }
 }
 
+/// Most memory this process has asked for, bytes; `None` where the system does not tell.
+fn most_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmPeak:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+/// One word after the other of every structure blown up: counts, lengths, offsets and types alike. Nothing panics, and no
+/// length is believed before the file is seen to hold as much.
+#[test]
+fn a_huge_number_in_any_word_is_neither_believed_nor_fatal() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = most_memory();
+    for (name, seed) in seeds() {
+        // Words of zeros only are mostly padding and pixels: every fifth of them.
+        let words = (0..seed.len().saturating_sub(8)).step_by(4);
+        let telling = words.filter(|&at| at % 20 == 0 || seed[at..at + 4].iter().any(|&b| b != 0));
+        let telling: Vec<usize> = telling.collect();
+        let step = telling.len() / 250 + 1;
+        for (n, &at) in telling.iter().step_by(step).enumerate() {
+            let mut bytes = seed.clone();
+            let huge: &[u8] = match n % 3 {
+                0 => &[0xff; 4],
+                1 => &[0xff, 0xff, 0xff, 0x7f],
+                _ => &[0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00],
+            };
+            bytes[at..at + huge.len()].copy_from_slice(huge);
+            let (path, _) = place(&folder, name, &bytes);
+            read_by_every_door(&path);
+        }
+    }
+    // Threads of other tests ask for stacks of a few megabytes each.
+    if let (Some(before), Some(after)) = (before, most_memory()) {
+        let grown = after.saturating_sub(before);
+        assert!(grown < 1 << 30, "{grown} bytes more were asked for");
+    }
+}
+
 #[test]
 fn notes_are_told_in_phrases() {
     let noted = Acquisition {

@@ -3,83 +3,21 @@
 //! The data's own README says what each series is: which have a background, which are aligned, and the shifts that
 //! were planted.
 
+mod common;
+
 use aetlas::io::{SeriesOptions, load_series};
-use aetlas::model::{EulerAngles, Scan, TiltSeries};
+use aetlas::model::EulerAngles;
 use aetlas::monitor::Monitor;
 use aetlas::preprocess::align::move_image;
 use aetlas::preprocess::vacuum::gaussian_blur;
-use aetlas::preprocess::{FrameParams, PrepareParams, Step, assess, prepare, register};
-use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
-use std::path::PathBuf;
+use aetlas::preprocess::{PrepareParams, Step, assess, prepare};
+use common::{doubles, pack, series};
+use ndarray::{Array2, ArrayView2};
 
-fn data(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not here", path.display());
-    None
-}
-
-fn npy<T: npyz::Deserialize>(bytes: &[u8]) -> (Vec<usize>, Vec<T>) {
-    let file = npyz::NpyFile::new(bytes).expect("a .npy file");
-    let fortran = file.header().order() == npyz::Order::Fortran;
-    assert!(!fortran, "these files are in C order");
-    let shape = file.shape().iter().map(|&n| n as usize).collect();
-    (
-        shape,
-        file.into_vec().expect("as many numbers as the shape says"),
-    )
-}
-
-fn numbers(path: &PathBuf) -> Vec<Vec<f64>> {
-    std::fs::read_to_string(path)
-        .expect("readable")
-        .lines()
-        .filter(|line| !line.trim_start().starts_with(['#', '%']))
-        .map(|line| {
-            line.split_whitespace()
-                .filter_map(|word| word.parse().ok())
-                .collect::<Vec<f64>>()
-        })
-        .filter(|row| !row.is_empty())
-        .collect()
-}
-
-fn angles(path: &PathBuf) -> Vec<EulerAngles> {
-    numbers(path)
-        .iter()
-        .map(|row| match row[..] {
-            [theta] => EulerAngles::from_tilt_deg(theta),
-            [phi, theta, psi] => EulerAngles::from_deg(phi, theta, psi),
-            _ => panic!("one or three angles per row"),
-        })
-        .collect()
-}
-
-/// `sim_hea4` as `(tilt, x, y)`.
-fn hea4() -> Option<TiltSeries> {
-    let folder = data("sim_hea4")?;
-    let bytes = std::fs::read(folder.join("tilt_series_raw.npy")).expect("readable");
-    let (shape, values) = npy::<u16>(&bytes);
-    let stored = Array3::from_shape_vec((shape[0], shape[1], shape[2]), values).expect("whole");
-    let images = stored.mapv(f32::from).permuted_axes([2, 0, 1]);
-    let angles = angles(&folder.join("tilt_angles_nominal.txt"));
-    Some(TiltSeries::new("sim_hea4", images, angles, Some(0.347)))
-}
-
-fn hea4_shifts() -> Option<Vec<[f64; 2]>> {
-    let file = std::fs::File::open(data("sim_hea4")?.join("truth.npz")).expect("readable");
-    let mut archive =
-        npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).expect("an .npz file");
-    let shifts = archive
-        .by_name("shifts_px")
-        .expect("readable")
-        .expect("present");
-    let flat: Vec<f64> = shifts.into_vec().expect("numbers");
-    Some(flat.chunks(2).map(|c| [c[0], c[1]]).collect())
+/// Planted shifts or drifts, one pair per tilt.
+fn pairs(file: &str, name: &str) -> Vec<[f64; 2]> {
+    let flat = doubles(&format!("data/{file}"), name);
+    flat.chunks(2).map(|c| [c[0], c[1]]).collect()
 }
 
 /// Errors of the shifts without what no alignment can know: one offset along y, a rigid displacement across.
@@ -111,9 +49,16 @@ fn rms(values: &[f64]) -> f64 {
 
 #[test]
 fn the_raw_alloy_series_is_leveled_and_aligned_to_a_third_of_a_pixel() {
-    let (Some(series), Some(planted)) = (hea4(), hea4_shifts()) else {
+    let Some(folder) = pack("sim_hea4") else {
         return;
     };
+    let series = series(
+        &folder,
+        "tilt_series_raw.npy",
+        "tilt_angles_nominal.txt",
+        0.347,
+    );
+    let planted = pairs("sim_hea4/truth.npz", "shifts_px");
     let assessment = assess(&series);
     // One image per tilt has no drift; everything else is to be done.
     assert_eq!(
@@ -139,100 +84,84 @@ fn the_raw_alloy_series_is_leveled_and_aligned_to_a_third_of_a_pixel() {
     );
 }
 
+/// The noise-free images of this pack lie where they should, yet their own centers of mass scatter by 0.30 px (a crystal
+/// on a zone axis scatters more than the sum of its atoms): what no coarse alignment can see. The raw frames are
+/// judged by what drift, noise and background add to that.
 #[test]
-fn summed_raw_frames_are_leveled_and_aligned() {
-    let Some(folder) = data("pdpt_multislice") else {
+fn raw_frames_are_aligned_as_well_as_their_noise_free_images_allow() {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
-    let bytes = std::fs::read(folder.join("raw_frames.npy")).expect("readable");
-    let (shape, values) = npy::<u16>(&bytes);
-    let [tilts, frames, nx, ny] = shape[..] else {
-        panic!("tilt, frame, x, y")
-    };
-    let images = Array3::from_shape_fn((tilts, nx, ny), |(t, i, j)| {
-        (0..frames)
-            .map(|f| f32::from(values[((t * frames + f) * nx + i) * ny + j]))
-            .sum()
-    });
-    let series = TiltSeries::new(
-        "raw frames",
-        images,
-        angles(&folder.join("angles_nominal.txt")),
-        Some(0.3434),
-    );
-    let assessment = assess(&series);
-    // One image per tilt has no drift; everything else is to be done.
-    assert_eq!(
-        assessment.params.skip,
-        [Step::Drift],
-        "{:?}",
-        assessment.notes
-    );
-    let file = std::fs::File::open(folder.join("raw_truth.npz")).expect("readable");
-    let mut archive =
-        npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).expect("an .npz file");
-    println!("{:?}", archive.array_names().collect::<Vec<_>>());
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let name = names
+    let clean = series(&folder, "noisefree.npy", "angles_true.txt", 0.3434);
+    let at_rest = vec![[0.0; 2]; clean.len()];
+    let seen = prepare(&clean, &PrepareParams::default(), &Monitor::silent())
+        .expect("valid")
+        .misalignment
+        .expect("whole")
+        .shifts_px;
+    let floor = shift_errors(&seen, &at_rest, &clean.angles);
+    let raw = series(&folder, "raw_frames.npy", "angles_nominal.txt", 0.3434);
+    let assessment = assess(&raw);
+    assert!(assessment.params.skip.is_empty(), "{:?}", assessment.notes);
+    let prepared = prepare(&raw, &assessment.params, &Monitor::silent()).expect("valid");
+    let planted = pairs("pdpt_multislice/raw_truth.npz", "residual_shift_px_rc");
+    let errors = shift_errors(&prepared.shifts_px, &planted, &raw.angles);
+    println!("{:#?}", prepared.notes);
+    for axis in 0..2 {
+        let added: Vec<f64> = errors[axis]
+            .iter()
+            .zip(&floor[axis])
+            .map(|(error, floor)| error - floor)
+            .collect();
+        println!(
+            "shift errors along {}: {:.3} px rms; of the noise-free images {:.3} px, added {:.3} px",
+            ["x", "y"][axis],
+            rms(&errors[axis]),
+            rms(&floor[axis]),
+            rms(&added)
+        );
+        assert!(rms(&added) <= 0.15);
+    }
+    let drift = prepared.drift.expect("there are frames");
+    let planted = pairs("pdpt_multislice/raw_truth.npz", "drift_px_per_frame_rc");
+    // Three frames that jitter by 0.6 px carry a slope good to 0.6/√2 px per frame.
+    let worst: Vec<f64> = drift
+        .tilts
         .iter()
-        .find(|n| n.contains("residual"))
-        .expect("residual shifts")
-        .clone();
-    let flat: Vec<f64> = archive
-        .by_name(&name)
-        .expect("readable")
-        .expect("present")
-        .into_vec()
-        .expect("numbers");
-    let planted: Vec<[f64; 2]> = flat.chunks(2).map(|c| [c[0], c[1]]).collect();
-    let prepared = prepare(&series, &assessment.params, &Monitor::silent()).expect("valid");
-    let [x, y] = shift_errors(&prepared.shifts_px, &planted, &series.angles);
-    println!(
-        "{:#?}\nshift errors: x {:.3} px, y {:.3} px (rms)",
-        prepared.notes,
-        rms(&x),
-        rms(&y)
-    );
-    assert!(rms(&x) <= 0.35 && rms(&y) <= 0.35);
+        .zip(&planted)
+        .flat_map(|(found, planted)| [0, 1].map(|k| found.px_per_frame[k] - planted[k]))
+        .collect();
+    println!("drift velocity: {:.3} px/frame rms", rms(&worst));
+    assert!(rms(&worst) <= 0.6);
 }
 
 #[test]
 fn registered_raw_frames_resemble_the_noise_free_images_more_than_summed_ones() {
-    let Some(folder) = data("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
-    let bytes = std::fs::read(folder.join("raw_frames.npy")).expect("readable");
-    let (shape, values) = npy::<u16>(&bytes);
-    let frames =
-        Array4::from_shape_vec((shape[0], shape[1], shape[2], shape[3]), values).expect("whole");
-    let frames = frames.mapv(f32::from);
-    let bytes = std::fs::read(folder.join("noisefree.npy")).expect("readable");
-    let (shape, values) = npy::<f32>(&bytes);
-    let clean = Array3::from_shape_vec((shape[0], shape[1], shape[2]), values).expect("whole");
-    let nominal = angles(&folder.join("angles_nominal.txt"));
-    let score = |images: Array3<f32>| -> f64 {
-        let series = TiltSeries::new("frames", images, nominal.clone(), Some(0.3434));
-        let prepared =
-            prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect("valid");
-        let both = prepared.series.images.outer_iter().zip(clean.outer_iter());
-        {
-            // Every third tilt says the same in a third of the time.
-            let scores: Vec<f64> = both
-                .step_by(3)
-                .map(|(a, b)| best_correlation(a, b))
-                .collect();
-            scores.iter().sum::<f64>() / scores.len() as f64
-        }
+    let raw = series(&folder, "raw_frames.npy", "angles_nominal.txt", 0.3434);
+    let clean = series(&folder, "noisefree.npy", "angles_true.txt", 0.3434);
+    let score = |skip: Vec<Step>| -> f64 {
+        let params = PrepareParams {
+            skip,
+            ..PrepareParams::default()
+        };
+        let prepared = prepare(&raw, &params, &Monitor::silent()).expect("valid");
+        let both = prepared
+            .series
+            .images
+            .outer_iter()
+            .zip(clean.images.outer_iter());
+        // Every third tilt says the same in a third of the time.
+        let scores: Vec<f64> = both
+            .step_by(3)
+            .map(|(a, b)| best_correlation(a, b))
+            .collect();
+        scores.iter().sum::<f64>() / scores.len() as f64
     };
-    let plain = score(frames.sum_axis(Axis(1)));
-    let registered = register(
-        frames.view(),
-        Scan::default(),
-        &FrameParams::default(),
-        &Monitor::silent(),
-    )
-    .expect("valid");
-    let corrected = score(registered.images);
+    let plain = score(vec![Step::Drift]);
+    let corrected = score(Vec::new());
     println!(
         "correlation with the noise-free images: summed {plain:.4}, registered {corrected:.4}"
     );
@@ -285,20 +214,10 @@ fn correlation(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> f64 {
 
 #[test]
 fn aligned_counts_without_background_are_left_alone() {
-    let Some(folder) = data("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
-    let bytes = std::fs::read(folder.join("poisson_counts.npy")).expect("readable");
-    let (shape, values) = npy::<u16>(&bytes);
-    let images = Array3::from_shape_vec((shape[0], shape[1], shape[2]), values)
-        .expect("whole")
-        .mapv(f32::from);
-    let series = TiltSeries::new(
-        "Poisson",
-        images,
-        angles(&folder.join("angles_true.txt")),
-        Some(0.3434),
-    );
+    let series = series(&folder, "poisson_counts.npy", "angles_true.txt", 0.3434);
     let assessment = assess(&series);
     println!("{:#?}", assessment.notes);
     assert!(!assessment.needs_preparation(), "{:?}", assessment.notes);
@@ -328,7 +247,7 @@ fn nobody_is_told_to_exchange_the_axes_of_a_good_series() {
         ),
         ("zr_series/projections.mat", "zr_series/angles.mat"),
     ] {
-        let (Some(stack), Some(angles)) = (data(stack), data(angles)) else {
+        let (Some(stack), Some(angles)) = (pack(stack), pack(angles)) else {
             return;
         };
         let options = SeriesOptions {

@@ -1,35 +1,22 @@
 //! *Auto* on raw series with a known truth, when they lie beside the checkout in `../shared`: background, alignment,
 //! geometry, reconstruction, tracing, completion and refinement with the atoms, without a word from the user.
 
-use aetlas::io::{self, SeriesOptions};
+mod common;
+
+use aetlas::io;
 use aetlas::jobs::execute::execute;
 use aetlas::jobs::worker::JobContext;
-use aetlas::jobs::{Job, JobEvent, JobId, JobOutput};
-use aetlas::model::{Atoms, EulerAngles, Scan, TiltSeries};
-use aetlas::monitor::Monitor;
-use aetlas::preprocess::{FrameParams, register};
+use aetlas::jobs::{Job, JobEvent, JobOutput};
+use aetlas::model::{Atoms, TiltSeries};
 use aetlas::simulate::compare::{CompareParams, Compared, compare};
-use ndarray::Array4;
-use std::path::{Path, PathBuf};
+use common::{doubles, pack, series, silent_context};
 use std::sync::{Arc, Mutex};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 /// The atoms that *Auto* ends with.
 fn auto(series: TiltSeries) -> Arc<Atoms> {
     let last = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&last);
     let context = JobContext {
-        monitor: Monitor::silent(),
         emit: Arc::new(move |event| {
             if let JobEvent::Output { output, .. } = event
                 && let JobOutput::Refined { atoms, notes, .. } = *output
@@ -38,9 +25,7 @@ fn auto(series: TiltSeries) -> Arc<Atoms> {
                 *slot.lock().expect("one thread at a time") = Some(atoms);
             }
         }),
-        id: JobId(1),
-        snapshots: Arc::default(),
-        show_snapshots: false,
+        ..silent_context()
     };
     let job = Job::Auto {
         series: Arc::new(series),
@@ -82,26 +67,17 @@ fn judged(name: &str, series: TiltSeries, truth: &Atoms) -> Compared {
 #[test]
 #[ignore = "takes half a minute or more"]
 fn auto_takes_the_raw_alloy_series_to_its_atoms() {
-    let Some(folder) = shared("sim_hea4") else {
+    let Some(folder) = pack("sim_hea4") else {
         return;
     };
-    let spec = |name: &str| folder.join(name).display().to_string();
-    let options = SeriesOptions {
-        pixel_size: Some(0.347),
-        ..Default::default()
-    };
-    let angles = spec("tilt_angles_nominal.txt");
-    let (series, _) = io::load_series(&spec("tilt_series_raw.npy"), Some(&angles), &options)
-        .expect("a readable pack");
-    let mut archive =
-        npyz::npz::NpzArchive::open(folder.join("truth.npz")).expect("a readable pack");
-    let flat: Vec<f32> = archive
-        .by_name("atoms_A")
-        .expect("readable")
-        .expect("present")
-        .into_vec()
-        .expect("numbers");
-    let places = flat.chunks(3).map(|c| [0, 1, 2].map(|k| f64::from(c[k])));
+    let series = series(
+        &folder,
+        "tilt_series_raw.npy",
+        "tilt_angles_nominal.txt",
+        0.347,
+    );
+    let flat = doubles("data/sim_hea4/truth.npz", "atoms_A");
+    let places = flat.chunks(3).map(|c| [c[0], c[1], c[2]]);
     let truth = Atoms::from_positions(places.collect(), "X");
     let compared = judged("sim_hea4", series, &truth);
     assert!(compared.recall >= 0.99 && compared.precision >= 0.99);
@@ -111,29 +87,11 @@ fn auto_takes_the_raw_alloy_series_to_its_atoms() {
 #[test]
 #[ignore = "takes half a minute or more"]
 fn auto_takes_raw_multislice_frames_to_their_atoms() {
-    let Some(folder) = shared("pdpt_multislice") else {
+    let Some(folder) = pack("pdpt_multislice") else {
         return;
     };
-    let bytes = std::fs::read(folder.join("raw_frames.npy")).expect("readable");
-    let file = npyz::NpyFile::new(&bytes[..]).expect("a .npy file");
-    let shape: Vec<usize> = file.shape().iter().map(|&n| n as usize).collect();
-    let counts: Vec<u16> = file.into_vec().expect("counts");
-    let frames = Array4::from_shape_vec((shape[0], shape[1], shape[2], shape[3]), counts)
-        .expect("whole")
-        .mapv(f32::from);
-    let registered = register(
-        frames.view(),
-        Scan::default(),
-        &FrameParams::default(),
-        &Monitor::silent(),
-    )
-    .expect("sound frames");
-    let angles = std::fs::read_to_string(folder.join("angles_nominal.txt"))
-        .expect("readable")
-        .split_whitespace()
-        .map(|word| EulerAngles::from_tilt_deg(word.parse().expect("an angle")))
-        .collect();
-    let series = TiltSeries::new("raw frames", registered.images, angles, Some(0.3434));
+    let series = series(&folder, "raw_frames.npy", "angles_nominal.txt", 0.3434);
+    assert!(series.frames.is_some(), "three frames per tilt");
     let truth =
         io::load_atoms(&folder.join("truth.xyz").display().to_string(), 1.0).expect("the truth");
     let compared = judged("pdpt_multislice", series, &truth);

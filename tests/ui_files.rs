@@ -252,6 +252,145 @@ fn a_tilt_follows_the_keys_and_the_record_says_so() {
         .record(Stage::Prepare)
         .expect("a record");
     assert_eq!(record.warnings, ["tilt 3 moved by hand by (+0.7, +0.0) px"]);
+    let workspace = &app.state.workspace;
+    assert_eq!(workspace.stale_reason(Stage::Prepare), None);
+    let nudged = workspace.project.parameters.prepare.nudges[0];
+    assert_eq!((nudged.tilt, nudged.shift_px), (2, [0.7, 0.0]));
+    // Preparing anew moves it again.
+    let moved = center_x(app, 2);
+    act(&mut harness, Action::RunStage(Stage::Prepare));
+    wait(&mut harness, "preparation", |app| {
+        app.state.preparation.is_some()
+    });
+    let app = harness.state();
+    let done = app.state.preparation.as_ref().expect("just made");
+    let by_alignment = done
+        .misalignment
+        .as_ref()
+        .map_or(0.0, |found| found.shifts_px[2][0]);
+    let whole = done.shifts_px[2][0];
+    assert!((whole - 0.7).abs() < 1e-9 || (whole - 0.7 - by_alignment).abs() < 1e-9);
+    assert!((center_x(app, 2) - before - whole).abs() < 0.05);
+    // Moves survive that the preparation is taken back, and come with the next one.
+    act(&mut harness, Action::DropPreparation);
+    assert!((center_x(harness.state(), 2) - before).abs() < 1e-9);
+    for _ in 0..2 {
+        harness.key_press_modifiers(egui::Modifiers::ALT, egui::Key::ArrowRight);
+        harness.step();
+    }
+    wait(&mut harness, "moved tilt", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    assert!((center_x(harness.state(), 2) - moved - 0.2).abs() < 0.02);
+    // And are taken back when asked.
+    act(&mut harness, Action::TakeBackNudges(Some(2)));
+    wait(&mut harness, "tilt where it was", |app| {
+        app.state
+            .workspace
+            .project
+            .parameters
+            .prepare
+            .nudges
+            .is_empty()
+    });
+    assert!((center_x(harness.state(), 2) - before).abs() < 0.02);
+}
+
+/// What was done by hand to a preparation is on disk soon after, without a word from the user and before there is a model.
+#[test]
+fn moves_by_hand_survive_an_unclean_end() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_series(folder.path());
+    let mut harness = window();
+    harness.state_mut().keep_safe(root.path());
+    open(&mut harness, folder.path());
+    wait(&mut harness, "series", |app| {
+        app.state.workspace.series.is_some()
+    });
+    act(&mut harness, Action::ShowTilt(3));
+    for _ in 0..3 {
+        harness.key_press_modifiers(egui::Modifiers::ALT, egui::Key::ArrowUp);
+        harness.step();
+    }
+    wait(&mut harness, "moved tilt", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    wait(&mut harness, "autosave", |app| {
+        app.submitted().contains(&"Autosave")
+    });
+    // A killed process drops nothing: the folder is copied as it lies there.
+    let left = tempfile::tempdir().unwrap();
+    copy_all(root.path(), left.path());
+    let mut harness = window();
+    harness.state_mut().keep_safe(left.path());
+    harness.step();
+    assert!(harness.state().state.recovery.is_some());
+    act(&mut harness, Action::RecoverYes);
+    wait(&mut harness, "recovered series", |app| {
+        app.state.workspace.prepared.is_some()
+    });
+    let workspace = &harness.state().state.workspace;
+    let nudges = &workspace.project.parameters.prepare.nudges;
+    assert_eq!((nudges[0].tilt, nudges[0].shift_px), (3, [0.0, 0.3]));
+    assert_ne!(
+        workspace.series.as_ref().unwrap().image(3),
+        workspace.prepared.as_ref().unwrap().image(3)
+    );
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let into = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &into);
+        } else {
+            std::fs::copy(entry.path(), into).unwrap();
+        }
+    }
+}
+
+#[test]
+fn pixels_that_are_no_numbers_are_masked_or_the_series_is_left() {
+    use aetlas::jobs::OpenQuestion;
+    use aetlas::reconstruct::NanPixels;
+    let folder = tempfile::tempdir().unwrap();
+    write_series(folder.path());
+    let path = folder.path().join("stack.npy");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let mut harness = window();
+    open(&mut harness, folder.path());
+    wait(&mut harness, "question", |app| app.state.question.is_some());
+    let Some(OpenQuestion::Gaps {
+        pixels, images, of, ..
+    }) = harness.state().state.question
+    else {
+        panic!("{:?}", harness.state().state.question);
+    };
+    assert_eq!((pixels, images, of), (1, 1, 5));
+    harness.get_by_label("Cancel").click();
+    harness.step();
+    assert!(harness.state().state.workspace.series.is_none());
+    open(&mut harness, folder.path());
+    wait(&mut harness, "question", |app| app.state.question.is_some());
+    harness.step();
+    harness.get_by_label("Mask them").click();
+    wait(&mut harness, "series", |app| {
+        app.state.workspace.series.is_some()
+    });
+    let params = &harness.state().state.workspace.project.parameters;
+    assert_eq!(params.reconstruct.nan_pixels, NanPixels::Mask);
+    act(&mut harness, Action::SetPixelSize(0.4));
+    act(&mut harness, Action::RunStage(Stage::Reconstruct));
+    wait(&mut harness, "volume", |app| {
+        app.state.workspace.volume.is_some()
+    });
+    let volume = harness.state().state.workspace.volume.clone().unwrap();
+    assert!(volume.data.iter().all(|v| v.is_finite()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use aetlas::jobs::worker::{JobContext, JobEnd};
 use aetlas::jobs::{Job, JobError, JobOutput};
 use aetlas::model::{EulerAngles, Frames, Scan, TiltSeries};
 use aetlas::preprocess::calibrate::{CalibrateParams, Calibration, ImageCalibration};
-use aetlas::preprocess::{CrystalImage, FrameId, MaskChange, PrepareParams};
+use aetlas::preprocess::{CrystalImage, FrameId, MaskChange, PrepareParams, Step};
 use aetlas::project::Stage;
 use aetlas::ui::App;
 use aetlas::ui::actions::Action;
@@ -195,6 +195,7 @@ fn a_preparation_can_be_taken_back_and_its_drift_is_listed() {
     harness.state_mut().submit(Job::Prepare {
         series,
         params: PrepareParams::default(),
+        earlier: None,
     });
     until(&mut harness, |app| {
         app.state.workspace.prepared.is_some() && app.state.job.is_none()
@@ -210,6 +211,51 @@ fn a_preparation_can_be_taken_back_and_its_drift_is_listed() {
     harness.run_ok();
     let workspace = &harness.state().state.workspace;
     assert!(workspace.prepared.is_none() && workspace.record(Stage::Prepare).is_none());
+}
+
+#[test]
+fn a_step_is_undone_alone_and_the_ones_before_it_stay() {
+    let mut harness = {
+        let mut app = App::headless(execute);
+        app.state.workspace.series = Some(Arc::new(raw(true)));
+        app.state.view.stage = Stage::Prepare;
+        app.state.revision += 1;
+        window(app)
+    };
+    harness.run_ok();
+    let act = |harness: &mut Harness<'_, App>, action: Action| {
+        let ctx = harness.ctx.clone();
+        harness.state_mut().perform(&ctx, action);
+        harness.run_ok();
+    };
+    act(&mut harness, Action::RunStage(Stage::Prepare));
+    until(&mut harness, |app| {
+        app.state.preparation.is_some() && app.state.job.is_none()
+    });
+    let first = harness.state().state.preparation.clone().unwrap();
+    assert!(first.background.is_some() && first.drift.is_some());
+    harness.get_by_label("Undo the subtraction").scroll_to_me();
+    harness.run_ok();
+    harness.get_by_label("Undo the subtraction").click();
+    harness.run_ok();
+    until(&mut harness, |app| {
+        let again = app.state.preparation.as_ref().unwrap();
+        !Arc::ptr_eq(again, &first) && app.state.job.is_none()
+    });
+    let second = harness.state().state.preparation.clone().unwrap();
+    assert!(second.background.is_none());
+    assert_eq!(second.drift, first.drift);
+    assert_eq!(params(&harness).skip, [Step::Background]);
+    assert!(harness.query_by_label("Undo the subtraction").is_none());
+    // And taken in again.
+    act(&mut harness, Action::SetPrepare(PrepareParams::default()));
+    act(&mut harness, Action::RunStage(Stage::Prepare));
+    until(&mut harness, |app| {
+        let again = app.state.preparation.as_ref().unwrap();
+        !Arc::ptr_eq(again, &second) && app.state.job.is_none()
+    });
+    let third = harness.state().state.preparation.clone().unwrap();
+    assert_eq!(third.series, first.series);
 }
 
 fn calibration() -> (Vec<CrystalImage>, Calibration) {

@@ -4,7 +4,7 @@ use super::{AxisLabel, Figure, Ink, Layer};
 use crate::analyze::voids::VOID_CLASSES;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::model::Atoms;
-use crate::preprocess::Prepared;
+use crate::preprocess::{Prepared, Step};
 use crate::project::Workspace;
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::{Traced, Verdict};
@@ -100,7 +100,7 @@ pub fn alignment_figure(done: &Prepared) -> Option<Figure> {
         id: None,
         ink: Ink::Accent,
     }));
-    let moved = done.shifts_px.iter().flatten().any(|&s| s != 0.0);
+    let by_hand = &done.params().nudges;
     Some(Figure {
         id: "alignment".to_owned(),
         title: "Alignment".to_owned(),
@@ -111,10 +111,11 @@ pub fn alignment_figure(done: &Prepared) -> Option<Figure> {
             "scatter {:.2} px across, {:.2} px along; {}",
             found.rms_x_px,
             found.rms_y_px,
-            if moved {
-                "images moved by these shifts"
-            } else {
-                "images left where they were"
+            match (done.did(Step::Align), by_hand.is_empty()) {
+                (true, true) => "images moved by these shifts",
+                (true, false) => "images moved by these shifts and by hand",
+                (false, true) => "images left where they were",
+                (false, false) => "images moved by hand only",
             }
         ),
         ..Figure::default()

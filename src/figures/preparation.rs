@@ -138,7 +138,11 @@ pub fn damage_table(damage: &[Damage]) -> Option<Table> {
             (d.image + 1).to_string(),
             format!("{:.1}", d.tilt_deg),
             format!("{:.4}", d.correlation),
+            d.expected_correlation
+                .map_or("–".to_owned(), |expected| format!("{expected:.4}")),
             format!("{:.2}", 100.0 * d.intensity_ratio),
+            d.intensity_error
+                .map_or("–".to_owned(), |error| format!("{:.2}", 100.0 * error)),
         ],
         ..Row::default()
     });
@@ -149,7 +153,9 @@ pub fn damage_table(damage: &[Damage]) -> Option<Table> {
             ("Image", ""),
             ("θ", "°"),
             ("Correlation with the first", ""),
+            ("by noise alone", ""),
             ("Counts of the first", "%"),
+            ("±", "%"),
         ]),
         rows: rows.collect(),
         note: format!(

@@ -2,8 +2,11 @@
 
 use super::JobOutput;
 use crate::model::Atoms;
+use crate::preprocess::PrepareParams;
+use crate::preprocess::nudge::move_on;
 use crate::project::carry::carry_over;
-use crate::project::{Edits, Record, Stage, Workspace};
+use crate::project::{Edits, Parameters, Record, Stage, Workspace};
+use crate::reconstruct::NanPixels;
 use std::sync::Arc;
 
 /// Folds an output into the document; returns lines for the log.
@@ -38,7 +41,12 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
                 project: crate::project::Project {
                     name: series.name.clone(),
                     pixel_size: series.pixel_size,
-                    parameters: workspace.project.parameters.clone(),
+                    parameters: Parameters {
+                        // Hand work belongs to the images it was done on.
+                        prepare: (workspace.project.parameters.prepare)
+                            .with_hand_work_of(&PrepareParams::default()),
+                        ..workspace.project.parameters.clone()
+                    },
                     ..Default::default()
                 },
                 series: Some(series),
@@ -50,9 +58,12 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             outcome,
             params,
             record,
+            ..
         } => {
             workspace.prepared = Some(Arc::clone(&outcome.series));
-            workspace.project.parameters.prepare = params;
+            // What was done by hand while the job ran stays; the record then says that it is not in the images yet.
+            let prepare = &mut workspace.project.parameters.prepare;
+            *prepare = params.with_hand_work_of(prepare);
             finish(
                 workspace,
                 Stage::Prepare,
@@ -66,19 +77,28 @@ pub fn accept(workspace: &mut Workspace, output: JobOutput) -> Vec<String> {
             let line = "x and y of the images were exchanged";
             workspace.series = Some(series);
             workspace.prepared = None;
+            workspace.project.parameters.prepare.exchange_hand_work();
             workspace.project.records.remove(&Stage::Prepare);
             workspace.mark_stale(Stage::Reconstruct, line);
             return vec![line.to_owned()];
         }
         JobOutput::Nudged { series, shifts_px } => {
+            let nudges = &mut workspace.project.parameters.prepare.nudges;
+            for &(tilt, by_px) in &shifts_px {
+                move_on(nudges, tilt, by_px);
+            }
             let params = workspace.params_json(Stage::Prepare);
             let before = workspace.best_series();
             let input = before.map_or_else(String::new, |s| super::execute::series_hash(s));
             let records = &mut workspace.project.records;
             let record = (records.entry(Stage::Prepare)).or_insert_with(|| Record {
-                params,
+                params: params.clone(),
                 ..Record::begin(&(), &input)
             });
+            // The images hold these moves now; whatever else was changed since the last run still asks for another.
+            if let (Some(done), Some(now)) = (record.params.as_object_mut(), params.get("nudges")) {
+                done.insert("nudges".to_owned(), now.clone());
+            }
             record.output_hash = super::execute::series_hash(&series);
             let lines: Vec<String> = shifts_px
                 .iter()
@@ -243,6 +263,9 @@ fn merge(workspace: &mut Workspace, read: Workspace) {
     }
     let sources = &mut workspace.project.sources;
     if let Some(series) = read.series {
+        if read.project.parameters.reconstruct.nan_pixels == NanPixels::Mask {
+            workspace.project.parameters.reconstruct.nan_pixels = NanPixels::Mask;
+        }
         workspace.project.pixel_size = series.pixel_size;
         workspace.series = Some(series);
         workspace.prepared = None;

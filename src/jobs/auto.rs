@@ -7,7 +7,7 @@ use super::{JobError, JobOutput};
 use crate::analyze::AnalyzeParams;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::preprocess::{Assessment, PrepareParams, Step};
-use crate::reconstruct::{GeometryParams, ReconstructParams, judge_geometry};
+use crate::reconstruct::{GeometryParams, NanPixels, ReconstructParams, judge_geometry};
 use crate::simulate::{CompareParams, DemoParams};
 use crate::trace::auto::{TraceHints, suggest};
 use crate::trace::ghosts::Ghosts;
@@ -30,7 +30,7 @@ pub struct Wishes {
     pub spacing: Option<f64>,
     /// Steps left out: `preprocess`, `refine`.
     pub skip: Vec<String>,
-    /// What was decided by hand of the preparation: frames left out, masks edited.
+    /// What was decided by hand of the preparation: frames left out, masks edited, images moved.
     pub hand: PrepareParams,
     /// Trace the volume now and then while it is reconstructed.
     pub follow: bool,
@@ -67,6 +67,7 @@ pub fn run(
     let by_hand = PrepareParams {
         frames: wishes.hand.frames.clone(),
         mask_edits: wishes.hand.mask_edits.clone(),
+        nudges: wishes.hand.nudges.clone(),
         ..PrepareParams::default()
     };
     let assessment = crate::preprocess::assess_with(series, by_hand);
@@ -76,9 +77,12 @@ pub fn run(
     let mut best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
         Arc::clone(series)
     } else {
-        prepare(series, &assessment.params, context)?
+        prepare(series, &assessment.params, None, context)?
     };
-    let is_refined = !wishes.skips("preprocess") && needs_geometry(&best, &assessment, context)?;
+    // Only who was told of them gets here with them: the road goes on without these pixels.
+    let gaps = series.images.iter().filter(|v| !v.is_finite()).count();
+    let is_refined =
+        gaps == 0 && !wishes.skips("preprocess") && needs_geometry(&best, &assessment, context)?;
     if is_refined {
         let params = GeometryParams {
             // The refinement of the atoms turns the tilts, too.
@@ -92,6 +96,11 @@ pub fn run(
         accelerated: true,
         iterations: if is_wide { WIDE_ITERATIONS } else { 40 },
         wide_specimen: is_wide,
+        nan_pixels: if gaps > 0 {
+            NanPixels::Mask
+        } else {
+            NanPixels::Refuse
+        },
         ..Default::default()
     };
     let given = Given {
@@ -122,7 +131,11 @@ pub fn run(
     }
     let (traced, lighter_species) = trace_species(seen, params, &names, context)?;
     let mut atoms = Arc::new(traced.atoms.clone());
-    if !wishes.skips("refine") && !is_wide {
+    if gaps > 0 {
+        context.monitor.note(&format!(
+            "Refinement: left out; {gaps} pixels are no numbers, and it needs every one"
+        ));
+    } else if !wishes.skips("refine") && !is_wide {
         let params = RefineParams {
             refine_geometry: is_refined,
             // Where the volume shows one brightness, a second one in the residual is as likely some atoms half found.

@@ -8,7 +8,8 @@ use crate::analyze::AnalyzeParams;
 use crate::analyze::phases::BY_HAND;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::monitor::{Control, Monitor, Stopped};
-use crate::preprocess::{PrepareParams, Step};
+use crate::preprocess::nudge::move_on;
+use crate::preprocess::{PrepareParams, Prepared, Step};
 use crate::project::store::hash_of;
 use crate::project::{Record, Stage, store};
 use crate::reconstruct::{DenoisingVerdict, ReconstructError, ReconstructParams, Reconstructed};
@@ -54,15 +55,28 @@ pub fn execute(job: Job, context: &JobContext) -> Result<JobEnd, JobError> {
         Job::Recover(lost) => {
             context.output(open::recover(&lost, &context.monitor)?);
         }
-        Job::Prepare { series, params } => {
-            prepare(&series, &params, context)?;
+        Job::Prepare {
+            series,
+            params,
+            earlier,
+        } => {
+            prepare(&series, &params, earlier.as_deref(), context)?;
         }
         Job::Exchange { series } => {
             context.output(JobOutput::Exchanged(Arc::new(series.exchanged())));
         }
-        Job::Nudge { series, shifts_px } => {
+        Job::Nudge {
+            series,
+            held,
+            shifts_px,
+        } => {
             let mut moved = (*series).clone();
-            for &(tilt, shift) in shifts_px.iter().filter(|(tilt, _)| *tilt < series.len()) {
+            let mut all = held;
+            for &(tilt, shift) in &shifts_px {
+                move_on(&mut all, tilt, shift);
+            }
+            let there = all.iter().filter(|nudge| nudge.tilt < series.len());
+            for (tilt, shift) in there.map(|nudge| (nudge.tilt, nudge.shift_px)) {
                 let image = moved.images.index_axis_mut(ndarray::Axis(0), tilt);
                 crate::numeric::shift::move_image(image, shift);
             }
@@ -282,19 +296,21 @@ pub fn atoms_hash(atoms: &Atoms) -> String {
     hash_of(parts.concat().as_bytes())
 }
 
-/// Background and alignment; sends and returns the prepared series.
+/// Frames, denoising, background and alignment; sends and returns the prepared series. What an `earlier` preparation of
+/// this very series did with the same parameters is taken over.
 ///
 /// # Errors
 /// The stage's.
 pub fn prepare(
     series: &Arc<TiltSeries>,
     params: &PrepareParams,
+    earlier: Option<&Prepared>,
     context: &JobContext,
 ) -> Result<Arc<TiltSeries>, JobError> {
     context.monitor.phase("Prepare");
     let mut record = Record::begin(params, &series_hash(series));
     let started = Instant::now();
-    let outcome = crate::preprocess::prepare(series, params, &context.monitor)
+    let outcome = crate::preprocess::prepare_again(series, params, earlier, &context.monitor)
         .map_err(|error| stopped_or(error, series.name.as_str()))?;
     record.seconds = started.elapsed().as_secs_f64();
     let prepared = Arc::clone(&outcome.series);
@@ -303,6 +319,7 @@ pub fn prepare(
         "drift": outcome.drift, "damage": outcome.damage, "axis": outcome.axis,
     });
     context.output(JobOutput::Prepared {
+        series: Arc::clone(series),
         outcome: Arc::new(outcome),
         params: params.clone(),
         record,

@@ -288,6 +288,7 @@ pub fn next_job(workspace: &Workspace) -> Option<Job> {
         return Some(Job::Prepare {
             series: Arc::clone(series),
             params: parameters.prepare.clone(),
+            earlier: None,
         });
     }
     if due(Stage::Reconstruct)

@@ -29,7 +29,9 @@ pub use accept::accept;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::figures::render::Page;
 use crate::model::{Atoms, TiltSeries, Volume};
-use crate::preprocess::{CalibrateParams, Calibration, CrystalImage, PrepareParams, Prepared};
+use crate::preprocess::{
+    CalibrateParams, Calibration, CrystalImage, Nudge, PrepareParams, Prepared,
+};
 use crate::project::{Record, Workspace};
 use crate::reconstruct::{
     GeometryParams, GeometryRefined, GeometryRound, Iteration, ReconstructParams, Reconstructed,
@@ -60,6 +62,8 @@ pub struct OpenHints {
     pub variable: Option<String>,
     /// Å per unit of a model's file.
     pub unit: Option<f64>,
+    /// Pixels that are no numbers are left out of the fit instead of asked about.
+    pub mask_gaps: bool,
 }
 
 /// A piece of work, as data: it owns everything it needs.
@@ -94,6 +98,8 @@ pub enum Job {
         series: Arc<TiltSeries>,
         /// How.
         params: PrepareParams,
+        /// An earlier preparation of this very series: what its parameters share with these is not done again.
+        earlier: Option<Arc<Prepared>>,
     },
     /// Exchange x and y of all images.
     Exchange {
@@ -104,6 +110,8 @@ pub enum Job {
     Nudge {
         /// The (prepared) series.
         series: Arc<TiltSeries>,
+        /// Earlier moves that the series does not hold.
+        held: Vec<Nudge>,
         /// Which images, and by how much along x and y, pixels.
         shifts_px: Vec<(usize, [f64; 2])>,
     },
@@ -337,6 +345,8 @@ pub enum JobOutput {
     },
     /// Preparation finished.
     Prepared {
+        /// What it was made from.
+        series: Arc<TiltSeries>,
         /// The prepared series and what every step did.
         outcome: Arc<Prepared>,
         /// With these parameters.
@@ -472,6 +482,19 @@ pub enum OpenQuestion {
         path: PathBuf,
         /// Their median nearest distance, in the file's unit.
         nearest: f64,
+    },
+    /// Some pixels are no numbers: leave them out of the fit, or the series alone?
+    Gaps {
+        /// The file.
+        path: PathBuf,
+        /// How many pixels.
+        pixels: usize,
+        /// In how many images.
+        images: usize,
+        /// Of how many.
+        of: usize,
+        /// The first: image, x, y; the image counted from 1.
+        first: [usize; 3],
     },
 }
 

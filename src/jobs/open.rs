@@ -1,12 +1,14 @@
 //! Opening files of any kind: what is a project, what a tilt series with its angles, what a volume, what a model.
 
-use super::input::{Beam, SeriesInput, TiltAxis, load_series};
+use super::input::{Beam, SeriesInput, TiltAxis, load_series_with_gaps};
 use super::{JobError, JobOutput, OpenHints, OpenQuestion};
 use crate::io;
+use crate::model::TiltSeries;
 use crate::monitor::Monitor;
 use crate::preprocess::inspect::{detector_label, dose_per_image};
 use crate::project::session::{Lost, Session};
 use crate::project::{Sources, Workspace, store};
+use crate::reconstruct::NanPixels;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,14 @@ pub fn open(
             return Ok(JobOutput::Question(question));
         }
         let input = series_input(projections, pairing.angles.clone(), hints);
-        let (series, said) = load_series(&input)?;
+        let (series, said) = load_series_with_gaps(&input)?;
+        let gaps = gaps_of(projections, &series);
+        if let Some(gaps) = gaps.filter(|_| !hints.mask_gaps) {
+            return Ok(JobOutput::Question(gaps));
+        }
+        if hints.mask_gaps {
+            read.project.parameters.reconstruct.nan_pixels = NanPixels::Mask;
+        }
         notes.extend(said);
         read.project.sources = input.sources();
         read.project.pixel_size = series.pixel_size;
@@ -144,6 +153,28 @@ fn which_array(spec: &str, hints: &OpenHints) -> Result<Option<OpenQuestion>, Jo
             .map(|array| (array.name.clone(), array.describe()))
             .collect(),
     }))
+}
+
+/// Pixels that are no numbers are a question for the user.
+fn gaps_of(spec: &str, series: &TiltSeries) -> Option<OpenQuestion> {
+    let gaps = |tilt: &usize| {
+        series
+            .image(*tilt)
+            .iter()
+            .filter(|v| !v.is_finite())
+            .count()
+    };
+    let with: Vec<usize> = (0..series.len()).filter(|tilt| gaps(tilt) > 0).collect();
+    let tilt = *with.first()?;
+    let image = series.image(tilt);
+    let ((x, y), _) = image.indexed_iter().find(|(_, v)| !v.is_finite())?;
+    Some(OpenQuestion::Gaps {
+        path: io::split_spec(spec).0,
+        pixels: with.iter().map(gaps).sum(),
+        images: with.len(),
+        of: series.len(),
+        first: [tilt + 1, x, y],
+    })
 }
 
 fn open_project(path: &Path, monitor: &Monitor) -> Result<JobOutput, JobError> {

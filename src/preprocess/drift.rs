@@ -59,7 +59,10 @@ impl Drift {
             text += &format!("; the frames of {jumping} tilts jump and were only moved as a whole");
         }
         if dropped > 0 {
-            text += &format!("; {dropped} frames were left out");
+            text += &match dropped {
+                1 => "; 1 frame was left out".to_owned(),
+                n => format!("; {n} frames were left out"),
+            };
         }
         text
     }

@@ -2,6 +2,7 @@
 
 use crate::model::{EulerAngles, TiltSeries};
 use crate::numeric::registration::Spectrum;
+use crate::numeric::shift::move_image;
 use ndarray::{Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -128,17 +129,35 @@ pub struct Damage {
     pub tilt_deg: f64,
     /// Correlation with the first such image at the best shift: 1 for the same specimen without noise.
     pub correlation: f64,
+    /// What that correlation would be of the same specimen with the noise of both images; `None` where that is not known.
+    #[serde(default)]
+    pub expected_correlation: Option<f64>,
     /// Its sum over that of the first: mass lost or gained.
     pub intensity_ratio: f64,
+    /// Standard error that noise gives this ratio; `None` where the noise is not known.
+    #[serde(default)]
+    pub intensity_error: Option<f64>,
+}
+
+/// The images taken at (nearly) zero tilt.
+pub(super) fn same_views(angles: &[EulerAngles], included: &[bool]) -> Vec<usize> {
+    let at_zero = |tilt: usize| angles[tilt].theta.to_degrees().abs() < SAME_VIEW_DEG;
+    let tilts = 0..angles.len();
+    tilts.filter(|&t| included[t] && at_zero(t)).collect()
 }
 
 /// Compares the images `(tilt, x, y)` taken at (nearly) zero tilt with the first of them. Empty when there is only one.
+/// `noise` is the mean variance of the noise of a pixel of each image, where it is known: of two images of one specimen with
+/// variances `V` and noises `N` the correlation is `√((1 − N₁/V₁)(1 − N₂/V₂))`.
 #[must_use]
-pub fn damage(images: &Array3<f32>, angles: &[EulerAngles], included: &[bool]) -> Vec<Damage> {
+pub fn damage(
+    images: &Array3<f32>,
+    angles: &[EulerAngles],
+    included: &[bool],
+    noise: Option<&[f64]>,
+) -> Vec<Damage> {
     let tilt_deg = |tilt: usize| angles[tilt].theta.to_degrees();
-    let views: Vec<usize> = (0..angles.len())
-        .filter(|&tilt| included[tilt] && tilt_deg(tilt).abs() < SAME_VIEW_DEG)
-        .collect();
+    let views = same_views(angles, included);
     let (_, nx, ny) = images.dim();
     let [first, later @ ..] = views.as_slice() else {
         return Vec::new();
@@ -155,11 +174,24 @@ pub fn damage(images: &Array3<f32>, angles: &[EulerAngles], included: &[bool]) -
             let limit = nx.min(ny) as f64 / 4.0;
             let spectrum = Spectrum::of(image(tilt), LOW_PASS_PX);
             let moved = spectrum.displacement_from(&reference, [0.0; 2], true, limit);
+            let [correlation, first_variance, later_variance] =
+                overlap_correlation(image(*first), image(tilt), moved);
+            let ratio = sum(tilt) / sum(*first);
+            let expected = noise.map(|noise| {
+                let signal = |tilt: usize, variance: f64| (1.0 - noise[tilt] / variance).max(0.0);
+                (signal(*first, first_variance) * signal(tilt, later_variance)).sqrt()
+            });
+            let error = noise.map(|noise| {
+                let share = |tilt: usize| noise[tilt] * (nx * ny) as f64 / sum(tilt).powi(2);
+                ratio.abs() * (share(*first) + share(tilt)).sqrt()
+            });
             Damage {
                 image: tilt,
                 tilt_deg: tilt_deg(tilt),
-                correlation: overlap_correlation(image(*first), image(tilt), moved),
-                intensity_ratio: sum(tilt) / sum(*first),
+                correlation,
+                expected_correlation: expected.filter(|e| e.is_finite()),
+                intensity_ratio: ratio,
+                intensity_error: error.filter(|e| e.is_finite()),
             }
         })
         .collect()
@@ -168,8 +200,15 @@ pub fn damage(images: &Array3<f32>, angles: &[EulerAngles], included: &[bool]) -
 /// One sentence about the last image of the same side, if there is one.
 pub(super) fn damage_note(damage: &[Damage]) -> Option<String> {
     let last = damage.last()?;
+    let alone = last.expected_correlation.map_or(String::new(), |expected| {
+        format!(" ({expected:.3} by noise alone)")
+    });
+    let error = last
+        .intensity_error
+        .map_or(String::new(), |error| format!(" ± {:.1}", 100.0 * error));
     Some(format!(
-        "Damage: image {} at {:.1}° correlates with the first of that side by {:.3} and has {:.1} % of its counts",
+        "Damage: image {} at {:.1}° correlates with the first of that side by {:.3}{alone} and has {:.1}{error} % of its \
+         counts",
         last.image + 1,
         last.tilt_deg,
         last.correlation,
@@ -177,12 +216,24 @@ pub(super) fn damage_note(damage: &[Damage]) -> Option<String> {
     ))
 }
 
-/// Correlation of two images over their overlap, the second lying `moved` pixels from the first.
-fn overlap_correlation(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, moved: [f64; 2]) -> f64 {
+/// Correlation of two images over their overlap, the second lying `moved` pixels from the first, and the variance of
+/// either there. The second is moved back by Fourier shifts: interpolation would take noise away.
+fn overlap_correlation(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    moved: [f64; 2],
+) -> [f64; 3] {
+    let mut b = b.to_owned();
+    move_image(b.view_mut(), moved.map(|m| -m));
+    let size = [a.dim().0, a.dim().1];
+    let inside = |axis: usize, at: usize| {
+        let from = at as f64 + moved[axis];
+        from >= 0.0 && from <= (size[axis] - 1) as f64
+    };
     let (mut n, mut sa, mut sb, mut saa, mut sbb, mut sab) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for ((i, j), &a) in a.indexed_iter() {
-        let a = f64::from(a);
-        if let Some(b) = linear_at(b, [i as f64 + moved[0], j as f64 + moved[1]]) {
+    for (((i, j), &a), &b) in a.indexed_iter().zip(&b) {
+        if inside(0, i) && inside(1, j) {
+            let (a, b) = (f64::from(a), f64::from(b));
             n += 1.0;
             sa += a;
             sb += b;
@@ -191,12 +242,15 @@ fn overlap_correlation(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, moved: [f
             sab += a * b;
         }
     }
-    let spread = (saa - sa * sa / n) * (sbb - sb * sb / n);
-    if spread > 0.0 {
-        (sab - sa * sb / n) / spread.sqrt()
+    let n = f64::max(n, 1.0);
+    let (va, vb) = (saa / n - (sa / n).powi(2), sbb / n - (sb / n).powi(2));
+    let spread = va * vb;
+    let correlation = if spread > 0.0 {
+        (sab / n - sa / n * (sb / n)) / spread.sqrt()
     } else {
         0.0
-    }
+    };
+    [correlation, va, vb]
 }
 
 /// The microscope, as far as its files do not tell it.
@@ -341,13 +395,50 @@ mod tests {
         let angles = [0.0, 40.0, 0.2, -0.1]
             .map(EulerAngles::from_tilt_deg)
             .to_vec();
-        let found = damage(&images, &angles, &[true; 4]);
+        let found = damage(&images, &angles, &[true; 4], None);
         assert_eq!([found[0].image, found[1].image], [2, 3]);
         assert!(found[0].correlation > 0.99 && (found[0].intensity_ratio - 1.0).abs() < 0.01);
         assert!(
             found[1].correlation < 0.8 && found[1].intensity_ratio < 0.9,
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn the_same_specimen_correlates_as_its_noise_lets_it() {
+        use rand::{SeedableRng, rngs::StdRng};
+        use rand_distr::{Distribution, Poisson};
+        let mut rng = StdRng::seed_from_u64(8);
+        let places = (0..40).map(|k| [8 + (k * 37) % 80, 8 + (k * 53) % 80]);
+        let bright = places.fold(Array2::zeros((96, 96)), |sum: Array2<f32>, [x, y]| {
+            sum + spot(96, [x as f64, y as f64], 2.5)
+        });
+        for counts in [0.02f32, 0.1, 1.0] {
+            let mut images = Array3::zeros((2, 96, 96));
+            for (mut slot, shift) in images.outer_iter_mut().zip([0.0, 1.5]) {
+                let mut mean = &bright * counts;
+                crate::numeric::shift::move_image(mean.view_mut(), [shift, 0.0]);
+                slot.zip_mut_with(&mean, |pixel, &mean| {
+                    let poisson = Poisson::new(f64::from(mean.max(1e-6))).expect("positive");
+                    *pixel = poisson.sample(&mut rng) as f32;
+                });
+            }
+            // The variance of counts is their mean.
+            let noise: Vec<f64> = images
+                .outer_iter()
+                .map(|image| f64::from(image.mean().expect("not empty")))
+                .collect();
+            let angles = vec![EulerAngles::from_tilt_deg(0.0); 2];
+            let found = damage(&images, &angles, &[true; 2], Some(&noise))[0];
+            let expected = found.expected_correlation.expect("known noise");
+            // Correlations of 9,216 noisy pixels scatter by a hundredth.
+            assert!((found.correlation - expected).abs() < 0.03, "{found:?}");
+            let error = found.intensity_error.expect("known noise");
+            assert!(
+                (found.intensity_ratio - 1.0).abs() < 4.0 * error,
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

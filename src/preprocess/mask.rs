@@ -67,6 +67,17 @@ impl MaskChange {
         }
     }
 
+    /// The same on an image whose x and y were exchanged.
+    pub fn exchange(&mut self) {
+        match self {
+            Self::Brush { points_px, .. } => points_px.iter_mut().for_each(|p| p.reverse()),
+            Self::Pull { from_px, to_px, .. } => {
+                from_px.reverse();
+                to_px.reverse();
+            }
+        }
+    }
+
     /// Makes the change; one that is not valid changes nothing.
     pub fn apply(&self, mask: &mut Array2<bool>) {
         if !self.is_valid() {

@@ -16,6 +16,7 @@ pub mod drift;
 pub mod frames;
 pub mod inspect;
 pub mod mask;
+pub mod nudge;
 pub mod vacuum;
 mod work;
 
@@ -27,6 +28,7 @@ pub use calibrate::{CalibrateParams, Calibration, CrystalImage, ImageCalibration
 pub use drift::{Drift, TiltDrift};
 pub use frames::{FastAxis, FrameId, FrameParams, Registered, register};
 pub use mask::{MaskChange, MaskEdit};
+pub use nudge::Nudge;
 
 use crate::model::geometry::{multiply, rotation_about, transpose};
 use crate::model::{EulerAngles, TiltSeries};
@@ -35,7 +37,7 @@ use ndarray::{Array2, Array3, Axis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use vacuum::Vacuum;
-use work::{Work, looked_at};
+use work::{Kept, Reuse, Work, looked_at};
 
 /// A step of the preparation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -83,6 +85,9 @@ pub struct PrepareParams {
     /// Scale all images to the same sum (only for a specimen wholly inside the images)
     #[arg(long)]
     pub equalize_dose: bool,
+    /// Images moved by hand, beside what the alignment does.
+    #[arg(skip)]
+    pub nudges: Vec<Nudge>,
     /// Denoise the images by BM3D
     #[arg(long)]
     pub denoise: bool,
@@ -103,8 +108,35 @@ impl Default for PrepareParams {
             clamp: false,
             axis_deg: None,
             equalize_dose: false,
+            nudges: Vec::new(),
             denoise: false,
             bm3d: Bm3dParams::default(),
+        }
+    }
+}
+
+impl PrepareParams {
+    /// These parameters with the hand work of others: frames left out, masks edited, images moved.
+    #[must_use]
+    pub fn with_hand_work_of(&self, other: &Self) -> Self {
+        Self {
+            frames: FrameParams {
+                drop_frames: other.frames.drop_frames.clone(),
+                ..self.frames.clone()
+            },
+            mask_edits: other.mask_edits.clone(),
+            nudges: other.nudges.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The hand work for images whose x and y were exchanged.
+    pub fn exchange_hand_work(&mut self) {
+        for edit in &mut self.mask_edits {
+            edit.change.exchange();
+        }
+        for nudge in &mut self.nudges {
+            nudge.shift_px.reverse();
         }
     }
 }
@@ -123,12 +155,12 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    /// Whether any step is needed.
+    /// Whether any step is needed, or images were moved by hand.
     #[must_use]
     pub fn needs_preparation(&self) -> bool {
-        [Step::Drift, Step::Background, Step::Align]
-            .iter()
-            .any(|step| !self.params.skip.contains(step))
+        let steps = [Step::Drift, Step::Background, Step::Align];
+        let wanted = steps.iter().any(|step| !self.params.skip.contains(step));
+        wanted || !self.params.nudges.is_empty()
     }
 }
 
@@ -162,6 +194,51 @@ pub struct Prepared {
     pub damage: Vec<inspect::Damage>,
     /// What was decided and done, one sentence each.
     pub notes: Vec<String>,
+    kept: Kept,
+}
+
+impl Prepared {
+    /// The parameters this was made with.
+    #[must_use]
+    pub fn params(&self) -> &PrepareParams {
+        &self.kept.params
+    }
+
+    /// The steps that were not done, and why.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<(Step, String)> {
+        let all = [Step::Drift, Step::Denoise, Step::Background, Step::Align];
+        let why = |step: Step| {
+            let said = |about: &str| {
+                let mut sentences = self.notes.iter().filter_map(|n| n.split_once(": "));
+                let found = sentences.find(|(begins, _)| *begins == about);
+                found.map_or("not needed", |(_, rest)| rest).to_owned()
+            };
+            if self.kept.params.skip.contains(&step) {
+                return "left out on request".to_owned();
+            }
+            match step {
+                Step::Drift => "there is one image per tilt".to_owned(),
+                Step::Denoise => "not asked for".to_owned(),
+                Step::Background => said("Background"),
+                Step::Align => said("Alignment"),
+            }
+        };
+        let undone = all.into_iter().filter(|step| !self.did(*step));
+        undone.map(|step| (step, why(step))).collect()
+    }
+
+    /// Whether a step left a mark on the images.
+    #[must_use]
+    pub fn did(&self, step: Step) -> bool {
+        match step {
+            Step::Drift => self.drift.is_some(),
+            Step::Denoise => self.denoised.is_some(),
+            Step::Background => self.background.is_some(),
+            // Moves by hand are none of its doing.
+            Step::Align => self.kept.align && self.misalignment.is_some(),
+        }
+    }
 }
 
 /// Why a series cannot be prepared.
@@ -211,10 +288,10 @@ pub fn assess(series: &TiltSeries) -> Assessment {
     assess_with(series, PrepareParams::default())
 }
 
-/// As [`assess`], from parameters that hold what was decided by hand: frames left out, masks edited.
+/// As [`assess`], from parameters that hold what was decided by hand: frames left out, masks edited, images moved.
 #[must_use]
 pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
-    match Work::new(series, &params, &Monitor::silent()) {
+    match Work::new(series, &params, Reuse::default(), &Monitor::silent()) {
         Ok(work) => {
             let mut skip = Vec::new();
             if !drift::is_needed(series) {
@@ -255,29 +332,71 @@ pub fn prepare(
     params: &PrepareParams,
     monitor: &Monitor,
 ) -> Result<Prepared, PrepareError> {
-    let (summed, drift) = drift::remove(series, params, monitor)?.unzip();
+    prepare_again(series, params, None, monitor)
+}
+
+/// As [`prepare`], taking over from an `earlier` preparation of the very same series what the changed parameters leave as
+/// it was: only the first step that differs and those after it are done again.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_again(
+    series: &TiltSeries,
+    params: &PrepareParams,
+    earlier: Option<&Prepared>,
+    monitor: &Monitor,
+) -> Result<Prepared, PrepareError> {
+    let skips = |p: &PrepareParams, step| p.skip.contains(&step);
+    let earlier = earlier.filter(|earlier| {
+        let before = &earlier.kept.params;
+        series.frames.is_none()
+            || (before.frames == params.frames
+                && skips(before, Step::Drift) == skips(params, Step::Drift))
+    });
+    let (summed, drift) = match earlier {
+        Some(earlier) => (
+            earlier.summed.as_ref().map(|images| TiltSeries {
+                images: images.clone(),
+                frames: None,
+                ..series.without_pixels()
+            }),
+            earlier.drift.clone(),
+        ),
+        None => drift::remove(series, params, monitor)?.unzip(),
+    };
     let series = summed.as_ref().unwrap_or(series);
-    let mut work = Work::new(series, params, monitor)?;
+    let reuse = Reuse::of(earlier, params);
+    let mut work = Work::new(series, params, reuse, monitor)?;
+    let kept = work.kept(params);
+    for note in &mut work.notes {
+        *note = note.replace(", to be subtracted", "; subtracted");
+    }
     let tilts = series.len();
-    let mut images = work.flat;
     let denoised = if (params.denoise || params.all_steps) && !params.skip.contains(&Step::Denoise)
     {
-        // Where the vacuum is not to be trusted nothing of the image is: its structure would pass for colored noise.
-        let trusted: Vec<Array2<bool>> = work
-            .vacuums
-            .iter()
-            .map(|v| v.specimen.mapv(|s| s || !v.is_usable()))
-            .collect();
-        let found = bm3d::denoise(&series.images, &trusted, &params.bm3d, monitor)?;
+        let known = reuse
+            .vacuum
+            .filter(|earlier| earlier.kept.params.bm3d == params.bm3d)
+            .and_then(|earlier| earlier.denoised.clone());
+        let found = match known {
+            Some(known) => known,
+            None => bm3d::denoise(
+                &series.images,
+                &trusted(&work.vacuums),
+                &params.bm3d,
+                monitor,
+            )?,
+        };
         work.notes.insert(0, found.note());
-        images.assign(&found.images);
+        work.flat.assign(&found.images);
         if let Some(background) = &work.background {
-            images -= background;
+            work.flat -= background;
         }
         Some(found)
     } else {
         None
     };
+    let mut images = work.flat;
     let background_level = work.background.as_ref().map_or_else(
         || vec![0.0; tilts],
         |b| {
@@ -286,7 +405,13 @@ pub fn prepare(
                 .collect()
         },
     );
-    let damage = inspect::damage(&images, &series.angles, &series.included);
+    let repeated = inspect::same_views(&series.angles, &series.included).len() > 1;
+    // What denoising leaves of the noise is not known.
+    let noise = (repeated && denoised.is_none())
+        .then(|| bm3d::noise_variances(&series.images))
+        .flatten();
+    let (angles, included) = (&series.angles, &series.included);
+    let damage = inspect::damage(&images, angles, included, noise.as_deref());
     work.notes.extend(inspect::damage_note(&damage));
     let residual_level: Vec<[f64; 2]> = images
         .outer_iter()
@@ -301,8 +426,12 @@ pub fn prepare(
     }
     let mut shifts_px = vec![[0.0; 2]; tilts];
     if let (true, Some(found)) = (work.align, &work.misalignment) {
-        monitor.phase("Moving the images");
         shifts_px.clone_from(&found.shifts_px);
+    }
+    nudge::add(&params.nudges, &mut shifts_px);
+    work.notes.extend(nudge::note(&params.nudges, tilts));
+    if shifts_px.iter().flatten().any(|shift| *shift != 0.0) {
+        monitor.phase("Moving the images");
         align::apply(&mut images, &shifts_px, monitor)?;
     }
     if params.clamp {
@@ -333,7 +462,15 @@ pub fn prepare(
         shifts_px,
         misalignment: work.misalignment,
         notes: work.notes,
+        kept,
     })
+}
+
+/// Where noise may not be measured. Where the vacuum is not to be trusted that is the whole image: its structure would
+/// pass for colored noise.
+fn trusted(vacuums: &[Vacuum]) -> Vec<Array2<bool>> {
+    let of = |v: &Vacuum| v.specimen.mapv(|s| s || !v.is_usable());
+    vacuums.iter().map(of).collect()
 }
 
 /// What denoising would make of one image, the noise measured on this image alone: shape `(x, y)`, for a quick look.
@@ -351,9 +488,8 @@ pub fn preview_denoise(
 ) -> Result<Array2<f32>, PrepareError> {
     let image = series.image(tilt);
     let vacuum = looked_at(series, tilt, params);
-    let trusted = vacuum.specimen.mapv(|s| s || !vacuum.is_usable());
     let stack = image.to_owned().insert_axis(Axis(0));
-    let found = bm3d::denoise(&stack, &[trusted], &params.bm3d, monitor)?;
+    let found = bm3d::denoise(&stack, &trusted(&[vacuum]), &params.bm3d, monitor)?;
     Ok(found.images.index_axis_move(Axis(0), 0))
 }
 

@@ -363,7 +363,7 @@ fn unusable_images_are_refused_and_assessed_as_such() {
     series.images[[3, 5, 7]] = f32::NAN;
     let error = prepare(&series, &PrepareParams::default(), &Monitor::silent()).expect_err("NaN");
     assert!(
-        error.to_string().contains("image 3, pixel (5, 7)"),
+        error.to_string().contains("image 4, pixel (5, 7)"),
         "{error}"
     );
     assert!(!assess(&series).needs_preparation());
@@ -383,4 +383,160 @@ fn unusable_images_are_refused_and_assessed_as_such() {
     let prepared = prepare(&flat, &PrepareParams::default(), &Monitor::silent())
         .expect("flat images are odd, not wrong");
     assert_eq!(*prepared.series, flat);
+}
+
+/// Whether two preparations are the same in all that they show.
+fn assert_same(one: &Prepared, other: &Prepared, what: &str) {
+    assert_eq!(one.series, other.series, "{what}");
+    assert_eq!(one.notes, other.notes, "{what}");
+    assert_eq!(one.background, other.background, "{what}");
+    assert_eq!(one.specimens, other.specimens, "{what}");
+    assert_eq!(one.shifts_px, other.shifts_px, "{what}");
+    assert_eq!(one.residual_level, other.residual_level, "{what}");
+}
+
+#[test]
+fn a_rerun_from_any_step_on_ends_where_a_whole_one_does() {
+    let shift = |t: f64| [2.0 * t.sin(), 3.0 * (0.7 * t).cos()];
+    let series = lump(shift, |x, _| 4.0 + 3.0 * x, 12);
+    let silent = Monitor::silent();
+    let first = PrepareParams {
+        denoise: true,
+        ..PrepareParams::default()
+    };
+    let earlier = prepare(&series, &first, &silent).expect("valid");
+    assert!(
+        earlier.did(Step::Denoise) && earlier.did(Step::Background) && earlier.did(Step::Align)
+    );
+    type Change = fn(&mut PrepareParams);
+    let changes: [(&str, Change); 10] = [
+        ("nothing", |_| ()),
+        ("no denoising", |p| p.denoise = false),
+        ("another noise", |p| p.bm3d.sigma = Some(2.0)),
+        ("no background", |p| p.skip.push(Step::Background)),
+        ("another background", |p| {
+            p.background_model = BackgroundModel::Constant;
+        }),
+        ("wider masks", |p| p.dilation_px = 5),
+        ("a mask by hand", |p| {
+            p.mask_edits.push(MaskEdit {
+                tilt: 4,
+                change: MaskChange::Brush {
+                    adds: true,
+                    radius_px: 6.0,
+                    points_px: vec![[10.0, 10.0]],
+                },
+            });
+        }),
+        ("no alignment", |p| p.skip.push(Step::Align)),
+        ("another axis", |p| p.axis_deg = Some(2.0)),
+        ("a move by hand", |p| {
+            p.nudges.push(Nudge {
+                tilt: 3,
+                shift_px: [0.4, -0.2],
+            });
+        }),
+    ];
+    for (what, change) in changes {
+        let mut params = first.clone();
+        change(&mut params);
+        let again = prepare_again(&series, &params, Some(&earlier), &silent).expect("valid");
+        let whole = prepare(&series, &params, &silent).expect("valid");
+        assert_same(&again, &whole, what);
+    }
+}
+
+#[test]
+fn steps_before_the_changed_one_are_taken_over_as_they_were() {
+    let series = lump(|t| [t.sin(), 0.0], |_, _| 4.0, 13);
+    let silent = Monitor::silent();
+    let first = PrepareParams {
+        denoise: true,
+        ..PrepareParams::default()
+    };
+    let mut earlier = prepare(&series, &first, &silent).expect("valid");
+    // A mark that no computation would leave.
+    if let Some(denoised) = &mut earlier.denoised {
+        denoised.images[[0, 0, 0]] = 1234.0;
+    }
+    earlier.background.as_mut().expect("there is one")[[1, 0, 0]] = -777.0;
+    let mut params = first.clone();
+    params.skip.push(Step::Align);
+    let again = prepare_again(&series, &params, Some(&earlier), &silent).expect("valid");
+    assert!(again.series.images[[0, 0, 0]] > 1200.0);
+    assert!(again.series.images[[1, 0, 0]] > 700.0);
+    // Other masks are other vacuum: denoising and background begin anew.
+    params.dilation_px += 1;
+    let anew = prepare_again(&series, &params, Some(&again), &silent).expect("valid");
+    assert!(anew.series.images[[0, 0, 0]] < 100.0 && anew.series.images[[1, 0, 0]] < 100.0);
+}
+
+#[test]
+fn what_was_left_out_comes_with_its_reason() {
+    let series = lump(|_| [0.0; 2], |_, _| 0.0, 15);
+    let params = PrepareParams {
+        skip: vec![Step::Background],
+        ..PrepareParams::default()
+    };
+    let done = prepare(&series, &params, &Monitor::silent()).expect("valid");
+    let left_out = done.left_out();
+    assert_eq!(left_out.len(), 4, "{left_out:?}");
+    assert!(left_out[2].1 == "left out on request" && left_out[3].1.starts_with("none needed"));
+    // Cut out of the middle, the same specimen is wider than its images.
+    let middle = ndarray::s![.., 30..66, 27..63];
+    let wide = TiltSeries::new(
+        "wide",
+        series.images.slice(middle).to_owned(),
+        series.angles,
+        None,
+    );
+    let done = prepare(&wide, &PrepareParams::default(), &Monitor::silent()).expect("valid");
+    let (step, why) = done.left_out().pop().expect("nothing was done");
+    assert!(
+        step == Step::Align && why.contains("axis was not searched"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_move_by_hand_is_repeated_by_every_rerun() {
+    let series = lump(|_| [0.0; 2], |_, _| 0.0, 14);
+    let by_hand = PrepareParams {
+        skip: vec![Step::Background, Step::Align],
+        nudges: vec![Nudge {
+            tilt: 2,
+            shift_px: [0.3, -0.1],
+        }],
+        ..PrepareParams::default()
+    };
+    let moved = prepare(&series, &by_hand, &Monitor::silent()).expect("valid");
+    let mut expected = series.images.clone();
+    align::move_image(expected.index_axis_mut(Axis(0), 2), [0.3, -0.1]);
+    assert_eq!(moved.series.images, expected);
+    assert!(!moved.did(Step::Align));
+    assert!(
+        moved
+            .notes
+            .iter()
+            .any(|n| n == "Alignment: moved by hand: image 3 by (+0.3, -0.1) px"),
+        "{:?}",
+        moved.notes
+    );
+    // Even of a series that needs nothing else, hand work is done.
+    let needs = assess_with(
+        &series,
+        PrepareParams {
+            skip: Vec::new(),
+            ..by_hand.clone()
+        },
+    );
+    assert!(needs.needs_preparation(), "{:?}", needs.notes);
+    let strange = PrepareParams {
+        nudges: vec![Nudge {
+            tilt: 0,
+            shift_px: [f64::NAN, 0.0],
+        }],
+        ..by_hand
+    };
+    assert!(prepare(&series, &strange, &Monitor::silent()).is_err());
 }

@@ -165,6 +165,14 @@ fn preparation_rows(workspace: &Workspace) -> Vec<(&'static str, String)> {
         let text = format!("changes: {}, images: {}", edits.len(), images.len());
         rows.push(("Masks edited by hand", text));
     }
+    if !params.nudges.is_empty() {
+        let moved = params.nudges.iter().map(|nudge| {
+            let [x, y] = nudge.shift_px;
+            format!("{} by ({x:+.1}, {y:+.1})", nudge.tilt + 1)
+        });
+        let moved: Vec<String> = moved.collect();
+        rows.push(("Images moved by hand (px)", moved.join(", ")));
+    }
     if !params.frames.drop_frames.is_empty() {
         rows.push((
             "Frames left out",

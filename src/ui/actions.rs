@@ -83,6 +83,8 @@ pub enum Action {
     AskTilts,
     /// Move the shown tilt by this much along x and y, pixels.
     NudgeTilt([f64; 2]),
+    /// Take back what was moved by hand: one tilt's, or all.
+    TakeBackNudges(Option<usize>),
     /// Open files as a document of their own.
     OpenFresh(Vec<PathBuf>, OpenHints),
     /// Denoise the shown tilt for a look.

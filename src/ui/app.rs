@@ -295,7 +295,9 @@ impl App {
     fn follow_nudges(&mut self, ctx: &egui::Context) {
         const REST: std::time::Duration = std::time::Duration::from_millis(400);
         let nudges = &mut self.state.nudges;
-        let (Some(since), false) = (nudges.since, nudges.in_flight) else {
+        // A move of the images as they are now would undo what a running job is about to do to them.
+        let busy = nudges.in_flight || self.state.job.is_some();
+        let (Some(since), false) = (nudges.since, busy) else {
             return;
         };
         if nudges.wanted_px.is_empty() {
@@ -307,11 +309,21 @@ impl App {
             ctx.request_repaint_after(REST - waited);
             return;
         }
-        if let Some(series) = self.state.workspace.best_series() {
+        let workspace = &self.state.workspace;
+        if let Some(series) = workspace.best_series() {
             let series = Arc::clone(series);
+            // What was moved before a preparation was taken back is still wanted.
+            let held = match workspace.prepared {
+                Some(_) => Vec::new(),
+                None => workspace.project.parameters.prepare.nudges.clone(),
+            };
             nudges.in_flight = true;
             let shifts_px = nudges.wanted_px.iter().map(|(&t, &s)| (t, s)).collect();
-            self.submit(Job::Nudge { series, shifts_px });
+            self.submit(Job::Nudge {
+                series,
+                held,
+                shifts_px,
+            });
         }
     }
 
@@ -520,6 +532,7 @@ impl App {
         self.fold_events(ctx);
         self.fold_analysis();
         self.follow_model();
+        self.follow_hand_work(ctx);
         self.look_for_lost(ctx);
         if let Some(action) = self.state.fresh.take() {
             self.perform(ctx, action);

@@ -82,7 +82,10 @@ impl FigureCache {
             reconstructed: identity(workspace.reconstructed.as_ref()),
             record: workspace
                 .record(Stage::Prepare)
-                .map_or_else(String::new, |record| record.output_hash.clone()),
+                // Another run may make the same images and say more of them.
+                .map_or_else(String::new, |record| {
+                    format!("{} {}", record.output_hash, record.seconds)
+                }),
             line: state.view.line.ends_px.and_then(|ends| {
                 let series = measuring::measured_series(state)?;
                 let of = Arc::as_ptr(series).addr();

@@ -301,6 +301,18 @@ impl App {
                     self.state.nudges.add(tilt, by_px);
                 }
             }
+            Action::TakeBackNudges(only) => {
+                let state = &mut self.state;
+                // Moves that have not reached the pixels yet are dropped, the others undone.
+                if !state.nudges.in_flight {
+                    (state.nudges.wanted_px).retain(|tilt, _| only.is_some_and(|t| t != *tilt));
+                }
+                for nudge in &state.workspace.project.parameters.prepare.nudges {
+                    if only.is_none_or(|tilt| tilt == nudge.tilt) {
+                        state.nudges.add(nudge.tilt, nudge.shift_px.map(|s| -s));
+                    }
+                }
+            }
             Action::PreviewDenoise => {
                 let workspace = &self.state.workspace;
                 if let Some(series) = workspace.series.as_ref().filter(|s| !s.is_empty()) {

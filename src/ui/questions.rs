@@ -73,10 +73,30 @@ impl Questions {
                         nearest * self.unit
                     ));
                 }
+                OpenQuestion::Gaps {
+                    path,
+                    pixels,
+                    images,
+                    of,
+                    first: [image, x, y],
+                } => {
+                    ui.heading("Leave pixels out?");
+                    ui.label(format!(
+                        "{pixels} pixels in {images} of {of} images of {} are no numbers; the first is pixel ({x}, {y}) of \
+                         image {image}.",
+                        file_name(path)
+                    ));
+                    ui.add_space(6.0);
+                    ui.weak(
+                        "Masked, they do not take part in the reconstruction. Preparation and refinement against the tilts \
+                         need every pixel and are then left out.",
+                    );
+                }
             }
             ui.add_space(10.0);
+            let masks = matches!(question, OpenQuestion::Gaps { .. });
             ui.horizontal(|ui| {
-                if ui.button("Open").clicked() {
+                if ui.button(if masks { "Mask them" } else { "Open" }).clicked() {
                     actions.push(self.answer(state, question));
                 }
                 if ui.button("Cancel").clicked() {
@@ -119,6 +139,13 @@ impl Questions {
                 }
                 Action::Open(paths, hints)
             }
+            OpenQuestion::Gaps { .. } => Action::Open(
+                paths,
+                OpenHints {
+                    mask_gaps: true,
+                    ..hints
+                },
+            ),
             OpenQuestion::WhichUnit { .. } => Action::Open(
                 paths,
                 OpenHints {

@@ -3,6 +3,7 @@
 use super::App;
 use super::state::{Recovery, Severity};
 use crate::jobs::Job;
+use crate::preprocess::{FrameId, MaskEdit, Nudge, PrepareParams};
 use crate::project::session::{Lost, Session};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 /// start comes before that, so it looks again, this often and for this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_FOR: Duration = Duration::from_secs(30);
+/// The hand that edits masks, moves images or leaves out frames rests after this.
+const HAND_RESTS: Duration = Duration::from_secs(2);
 
 /// The session's folder and what the window knows of it.
 #[derive(Default)]
@@ -25,6 +28,24 @@ pub struct Safety {
     look: Option<Look>,
     /// Thrown away once what came back of it is safe in this session.
     taken_up: Option<Lost>,
+    /// What was done by hand to the preparation when it was last looked at, and since when it is not on disk.
+    hand_work: HandWork,
+    unsafe_since: Option<Instant>,
+}
+
+/// Frames left out, masks edited, images moved.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct HandWork(Vec<FrameId>, Vec<MaskEdit>, Vec<Nudge>);
+
+impl HandWork {
+    fn is(&self, params: &PrepareParams) -> bool {
+        (&self.0, &self.1, &self.2)
+            == (
+                &params.frames.drop_frames,
+                &params.mask_edits,
+                &params.nudges,
+            )
+    }
 }
 
 struct Look {
@@ -126,6 +147,37 @@ impl App {
             let entries = workspace.edits.entries().len();
             self.rebase(&path, entries);
         } else {
+            let path = session.autosave_path();
+            let workspace = Box::new(workspace.clone());
+            self.submit(Job::Autosave { workspace, path });
+        }
+    }
+
+    /// Hand work on the preparation has no journal: the document is written aside when the hand rests.
+    pub(super) fn follow_hand_work(&mut self, ctx: &eframe::egui::Context) {
+        let Some(session) = &mut self.safety.session else {
+            return;
+        };
+        let workspace = &self.state.workspace;
+        let params = &workspace.project.parameters.prepare;
+        if !self.safety.hand_work.is(params) {
+            self.safety.hand_work = HandWork(
+                params.frames.drop_frames.clone(),
+                params.mask_edits.clone(),
+                params.nudges.clone(),
+            );
+            self.safety.unsafe_since = (workspace.modified).then(Instant::now);
+        }
+        let Some(since) = self.safety.unsafe_since else {
+            return;
+        };
+        if !workspace.modified {
+            // Saved meanwhile.
+            self.safety.unsafe_since = None;
+        } else if since.elapsed() < HAND_RESTS {
+            ctx.request_repaint_after(HAND_RESTS.saturating_sub(since.elapsed()));
+        } else if self.state.job.is_none() {
+            self.safety.unsafe_since = None;
             let path = session.autosave_path();
             let workspace = Box::new(workspace.clone());
             self.submit(Job::Autosave { workspace, path });

@@ -13,14 +13,14 @@ use crate::analyze::crystals::Reference;
 use crate::figures::render::Page;
 use crate::jobs::examine::Examiner;
 use crate::jobs::{JobEvent, JobId, JobOutput, OpenQuestion};
-use crate::model::{AtomId, Volume};
+use crate::model::{AtomId, TiltSeries, Volume};
 use crate::preprocess::Prepared;
 use crate::project::{Stage, Workspace};
 use crate::reconstruct::{GeometryRound, Iteration};
 use crate::trace::Candidate;
 use crate::trace::ghosts::Ghosts;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// What the pointer does in the slice views.
@@ -391,6 +391,8 @@ pub struct AppState {
     pub live: LiveRun,
     /// What the preparation of this session did, step by step.
     pub preparation: Option<Arc<Prepared>>,
+    /// The series it was made from.
+    pub preparation_of: Weak<TiltSeries>,
     /// Tilts being moved by hand.
     pub nudges: Nudges,
     /// A tilt denoised for a look, and of which series it is one.
@@ -678,16 +680,21 @@ impl AppState {
                         }
                     }
                     JobOutput::Opened { .. } | JobOutput::Series { .. } => self.forget_document(),
-                    JobOutput::Prepared { outcome, .. } => {
+                    JobOutput::Prepared {
+                        series, outcome, ..
+                    } => {
                         self.preparation = Some(Arc::clone(outcome));
+                        self.preparation_of = Arc::downgrade(series);
                         self.preview = None;
-                        self.nudges = Nudges::default();
                         self.view.tilt_picture = TiltPicture::Measured;
                         if self.live.iterations.is_empty() {
                             "alignment".clone_into(&mut self.view.plot);
                         }
                     }
-                    JobOutput::Exchanged(_) => self.forget_preparation(),
+                    JobOutput::Exchanged(_) => {
+                        self.forget_preparation();
+                        self.masks_undone.clear();
+                    }
                     JobOutput::Traced { .. } => self.live.ghosts = None,
                     JobOutput::Analyzed { .. } => {
                         self.analysis_fault = None;
@@ -742,14 +749,6 @@ impl AppState {
         self.workspace = workspace;
         self.revision += 1;
         self.make_view_valid();
-    }
-
-    /// Drops what was shown of a preparation that no longer stands.
-    pub fn forget_preparation(&mut self) {
-        self.preparation = None;
-        self.preview = None;
-        self.nudges = Nudges::default();
-        self.view.tilt_picture = TiltPicture::Measured;
     }
 
     /// Drops what belonged to the document that is being replaced.

@@ -1,5 +1,6 @@
 //! What the window keeps of single tilts: which picture is shown, moves by hand, and one denoised for a look.
 
+use super::state::AppState;
 use crate::model::TiltSeries;
 use crate::preprocess::Prepared;
 use ndarray::Array2;
@@ -86,6 +87,27 @@ impl Nudges {
         }
         self.wanted_px.retain(|_, shift| *shift != [0.0; 2]);
         self.since = Some(Instant::now());
+    }
+}
+
+impl AppState {
+    /// The last preparation, if it was made from the series as it is now: what a rerun may take over.
+    #[must_use]
+    pub fn earlier_preparation(&self) -> Option<Arc<Prepared>> {
+        let (of, series) = (
+            self.preparation_of.upgrade()?,
+            self.workspace.series.as_ref()?,
+        );
+        let earlier = self.preparation.as_ref()?;
+        Arc::ptr_eq(&of, series).then(|| Arc::clone(earlier))
+    }
+
+    /// Drops what was shown of a preparation that no longer stands.
+    pub fn forget_preparation(&mut self) {
+        self.preparation = None;
+        self.preview = None;
+        self.nudges = Nudges::default();
+        self.view.tilt_picture = TiltPicture::Measured;
     }
 }
 

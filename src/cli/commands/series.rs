@@ -28,6 +28,7 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
     let ran = runner.run(Job::Prepare {
         series,
         params: args.params,
+        earlier: None,
     })?;
     let (outcome, record) = pick(&ran.outputs, |output| match output {
         JobOutput::Prepared {
@@ -58,6 +59,9 @@ pub fn preprocess(runner: &Runner, args: Preprocess) -> anyhow::Result<End> {
             "left_outside": outcome.residual_level,
         })),
         "alignment": alignment,
+        "left_out": outcome.left_out().iter().map(|(step, why)| {
+            json!({ "step": step, "why": why })
+        }).collect::<Vec<_>>(),
         "denoising": judged,
     });
     let mut lines = notes;

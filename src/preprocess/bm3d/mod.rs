@@ -13,6 +13,7 @@ mod covariance;
 mod filter;
 mod matching;
 mod noise;
+pub mod reference;
 mod stabilize;
 mod transform;
 
@@ -148,9 +149,9 @@ pub enum Bm3dError {
         found_y: usize,
     },
     /// A value that is no number.
-    #[error("image {tilt}, pixel ({x}, {y}) holds {found}, expected a finite number")]
+    #[error("image {}, pixel ({x}, {y}) holds {found}, expected a finite number", .tilt + 1)]
     NotFinite {
-        /// Image.
+        /// Image, from 0.
         tilt: usize,
         /// Pixel on x.
         x: usize,
@@ -182,6 +183,22 @@ pub enum Bm3dError {
     /// The user stopped it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// Mean variance of the noise of the pixels of each image of a raw stack `(tilt, x, y)`; `None` when the images are too
+/// small to tell.
+#[must_use]
+pub fn noise_variances(images: &Array3<f32>) -> Option<Vec<f64>> {
+    let NoiseModel {
+        gain,
+        pedestal,
+        sigma,
+    } = noise::estimate(images)?;
+    let of = |image: ArrayView2<'_, f32>| {
+        let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len().max(1) as f64;
+        sigma * sigma + gain * (mean - pedestal).max(0.0)
+    };
+    Some(images.outer_iter().map(of).collect())
 }
 
 /// Denoises every image of a stack of shape `(tilt, x, y)`; the noise is taken to be the same for all. `specimens` says

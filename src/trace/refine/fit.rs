@@ -123,7 +123,7 @@ fn check(series: &TiltSeries, atoms: &Atoms, params: &RefineParams) -> Result<f6
             .find(|(_, v)| !v.is_finite())
         {
             return Err(RefineError::input(
-                format!("tilt {tilt}, pixel ({x}, {y})"),
+                format!("tilt {}, pixel ({x}, {y})", tilt + 1),
                 "a number",
                 value.to_string(),
             ));

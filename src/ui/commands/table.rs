@@ -608,7 +608,7 @@ pub static COMMANDS: &[Command] = &[
         Run,
         "drop_preparation",
         "Back to the images as read",
-        "Take the preparation back; its parameters and what was done by hand to the masks stay",
+        "Take the preparation back; its parameters and what was done by hand stay for the next run",
         [],
         |s| super::need(s.workspace.prepared.is_some(), "nothing is prepared yet"),
         |_| Action::DropPreparation

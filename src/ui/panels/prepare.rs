@@ -36,6 +36,7 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     pictures_ui(ui, state, actions);
     let mut params = workspace.project.parameters.prepare.clone();
     let before = params.clone();
+    let mut undone = false;
     let has_frames = (workspace.series.as_ref()).is_some_and(|series| series.frames.is_some());
     if has_frames
         || state
@@ -43,13 +44,13 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
             .as_ref()
             .is_some_and(|p| p.drift.is_some())
     {
-        step_ui(ui, Step::Drift, &mut params, state);
+        undone |= step_ui(ui, Step::Drift, &mut params, state);
         if !params.skip.contains(&Step::Drift) {
             frames_ui(ui, state, &mut params, actions);
         }
     }
     for step in [Step::Denoise, Step::Background, Step::Align] {
-        step_ui(ui, step, &mut params, state);
+        undone |= step_ui(ui, step, &mut params, state);
         if step == Step::Denoise && params.denoise {
             command_button(ui, state, actions, "preview_denoise");
             denoising_ui(ui, state, actions);
@@ -57,11 +58,17 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         if step == Step::Background && !params.skip.contains(&step) {
             mask_ui(ui, state, actions);
         }
+        if step == Step::Align {
+            nudges_ui(ui, state, actions);
+        }
     }
     section(ui, "Run");
     REST.ui(ui, &mut params);
     if params != before {
         actions.push(Action::SetPrepare(params));
+    }
+    if undone {
+        actions.push(Action::RunStage(Stage::Prepare));
     }
     run_row(
         ui,
@@ -71,13 +78,14 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         actions,
     );
     if workspace.prepared.is_some() {
+        ui.weak("A rerun begins at the first step that was changed.");
         command_button(ui, state, actions, "drop_preparation");
     }
     geometry_ui(ui, state, actions);
 }
 
-/// A step's switch, its parameters while it is on, and what it found.
-fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState) {
+/// A step's switch, its parameters while it is on, and what it found; whether it was asked to be undone.
+fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState) -> bool {
     let (name, about) = match step {
         Step::Drift => ("Frames", "Registers the frames of each tilt"),
         Step::Denoise => (
@@ -132,7 +140,55 @@ fn step_ui(ui: &mut Ui, step: Step, params: &mut PrepareParams, state: &AppState
             let note = capitalised(note);
             ui.add(egui::Label::new(egui::RichText::new(note).weak()).wrap());
         }
+        let may = on && done.did(step) && state.earlier_preparation().is_some();
+        if may && undo_ui(ui, step) {
+            params.skip.push(step);
+            params.denoise &= step != Step::Denoise;
+            return true;
+        }
     }
+    false
+}
+
+/// Whether a step is to be undone.
+fn undo_ui(ui: &mut Ui, step: Step) -> bool {
+    let what = match step {
+        Step::Drift => "registration",
+        Step::Denoise => "denoising",
+        Step::Background => "subtraction",
+        Step::Align => "alignment",
+    };
+    let help =
+        "Leave this step out and do those after it again; the ones before it stay as they are";
+    let response = ui.small_button(format!("Undo the {what}"));
+    response.on_hover_text(help).clicked()
+}
+
+/// What was moved by hand, and back.
+fn nudges_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    let nudges = &state.workspace.project.parameters.prepare.nudges;
+    if nudges.is_empty() {
+        return;
+    }
+    let tilt = state.view.tilt;
+    let here = nudges.iter().find(|nudge| nudge.tilt == tilt);
+    let text = match nudges.len() {
+        1 => "1 image".to_owned(),
+        n => format!("{n} images"),
+    };
+    fact(ui, "Moved by hand", text);
+    if let Some([x, y]) = here.map(|nudge| nudge.shift_px) {
+        fact(ui, "This image", format!("({x:+.1}, {y:+.1}) px"));
+    }
+    ui.horizontal(|ui| {
+        let button = egui::Button::new("Take this back");
+        if ui.add_enabled(here.is_some(), button).clicked() {
+            actions.push(Action::TakeBackNudges(Some(tilt)));
+        }
+        if ui.button("Take all back").clicked() {
+            actions.push(Action::TakeBackNudges(None));
+        }
+    });
 }
 
 /// Which frames of the shown tilt take part, and where their drift is told.
@@ -173,7 +229,11 @@ fn frames_ui(ui: &mut Ui, state: &AppState, params: &mut PrepareParams, actions:
     });
     if !dropped.is_empty() {
         ui.horizontal(|ui| {
-            fact(ui, "Left out", format!("{} frames in all", dropped.len()));
+            let text = match dropped.len() {
+                1 => "1 frame in all".to_owned(),
+                n => format!("{n} frames in all"),
+            };
+            fact(ui, "Left out", text);
             if ui.small_button("Use all").clicked() {
                 dropped.clear();
             }
@@ -376,6 +436,9 @@ fn pictures_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         }
         for (step, name) in TiltPicture::steps(done.map(|done| &**done)) {
             chosen = chosen.or(choose(ui, step, name, true, ""));
+        }
+        if previewed {
+            chosen = chosen.or(choose(ui, TiltPicture::Preview, "Preview", true, ""));
         }
     });
     ui.horizontal_wrapped(|ui| {

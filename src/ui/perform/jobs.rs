@@ -13,6 +13,7 @@ pub(super) fn job_of(state: &AppState, stage: Stage) -> Result<Job, String> {
     let series = || workspace.series.clone().ok_or("needs a tilt series");
     Ok(match stage {
         Stage::Prepare => Job::Prepare {
+            earlier: state.earlier_preparation(),
             series: series()?,
             params: parameters.prepare.clone(),
         },
