@@ -64,13 +64,26 @@ pub fn run(
             )));
         }
     }
-    let by_hand = PrepareParams {
+    let mut by_hand = PrepareParams {
         frames: wishes.hand.frames.clone(),
         mask_edits: wishes.hand.mask_edits.clone(),
         nudges: wishes.hand.nudges.clone(),
         ..PrepareParams::default()
     };
-    let assessment = crate::preprocess::assess_with(series, by_hand);
+    let mut assessment = crate::preprocess::assess_with(series, by_hand.clone());
+    let exchanged;
+    let series = if assessment.axis_along_x && !wishes.skips("preprocess") {
+        context.monitor.note(
+            "The tilts agree along x, not along y: the tilt axis lies along x, so x and y are exchanged",
+        );
+        exchanged = Arc::new(series.exchanged());
+        context.output(JobOutput::Exchanged(Arc::clone(&exchanged)));
+        by_hand.exchange_hand_work();
+        assessment = crate::preprocess::assess_with(&exchanged, by_hand);
+        &exchanged
+    } else {
+        series
+    };
     for note in &assessment.notes {
         context.monitor.note(note);
     }

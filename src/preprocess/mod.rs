@@ -150,6 +150,8 @@ pub struct Assessment {
     pub is_whole: bool,
     /// Whether most images show a specimen that is wider than they are, so that tilted rays meet matter no other image shows.
     pub is_wide: bool,
+    /// Whether the tilts agree along x and not along y, as those of a series with its tilt axis along x do.
+    pub axis_along_x: bool,
     /// One sentence per decision.
     pub notes: Vec<String>,
 }
@@ -307,6 +309,9 @@ pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
                 params: PrepareParams { skip, ..params },
                 is_whole: work.is_whole(),
                 is_wide: work.is_wide(),
+                axis_along_x: series.is_single_axis()
+                    && (work.misalignment.as_ref())
+                        .is_some_and(align::Misalignment::axis_seems_along_x),
                 notes: work.notes,
             }
         }
@@ -317,6 +322,7 @@ pub fn assess_with(series: &TiltSeries, params: PrepareParams) -> Assessment {
             },
             is_whole: false,
             is_wide: false,
+            axis_along_x: false,
             notes: vec![format!("Preparation: left out; {error}")],
         },
     }

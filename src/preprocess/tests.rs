@@ -97,6 +97,7 @@ fn a_tilt_axis_along_x_is_noticed() {
     };
     assert!(!told(&series));
     assert!(told(&series.exchanged()));
+    assert!(!assess(&series).axis_along_x && assess(&series.exchanged()).axis_along_x);
     assert_eq!(series.exchanged().exchanged(), series);
 }
 
