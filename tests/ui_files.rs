@@ -315,9 +315,16 @@ fn moves_by_hand_survive_an_unclean_end() {
     wait(&mut harness, "moved tilt", |app| {
         app.state.workspace.prepared.is_some()
     });
-    wait(&mut harness, "autosave", |app| {
-        app.submitted().contains(&"Autosave")
-    });
+    let is_there = |folder: &Path| {
+        let mut sessions = std::fs::read_dir(folder).unwrap().flatten();
+        sessions.any(|session| session.path().join("autosave.aetlas").exists())
+    };
+    wait(&mut harness, "autosave", |_| is_there(root.path()));
+    // The journal beside it begins anew when the window hears of it.
+    for _ in 0..40 {
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
     // A killed process drops nothing: the folder is copied as it lies there.
     let left = tempfile::tempdir().unwrap();
     copy_all(root.path(), left.path());
@@ -372,6 +379,7 @@ fn pixels_that_are_no_numbers_are_masked_or_the_series_is_left() {
         panic!("{:?}", harness.state().state.question);
     };
     assert_eq!((pixels, images, of), (1, 1, 5));
+    harness.step();
     harness.get_by_label("Cancel").click();
     harness.step();
     assert!(harness.state().state.workspace.series.is_none());

@@ -88,67 +88,6 @@ impl Spectrum {
         sum
     }
 
-    /// Weights of a Gaussian low-pass of `low_pass_px` pixels (standard deviation) in the product of two images.
-    #[must_use]
-    pub fn low_pass(&self, low_pass_px: f64) -> Vec<f64> {
-        let weight = |index| {
-            let [kx, ky] = self.wave(index);
-            (-(kx * kx + ky * ky) * low_pass_px * low_pass_px).exp()
-        };
-        (0..self.values.len()).map(weight).collect()
-    }
-
-    /// Weights in the product of two of `n` noisy images of one thing that make their displacements most likely:
-    /// `S / (N (N + n S))` at every frequency (Hannan and Thomson 1971), with the power `S` that the images have in common
-    /// and the power `N` that each has for itself, both averaged over a ring of frequencies and measured with the images
-    /// where `displacements` say. Rings without anything certain in common weigh nothing; `None` when none has.
-    #[must_use]
-    pub fn most_likely_weights(spectra: &[Self], displacements: &[[f64; 2]]) -> Option<Vec<f64>> {
-        // Noise below this share of the signal is not believed: images of one thing differ by more than counting.
-        const LEAST_NOISE: f64 = 1e-3;
-        // What two images have in common by chance stays below this many standard errors.
-        const CERTAIN: f64 = 3.0;
-        let first = spectra.first().filter(|_| spectra.len() > 1)?;
-        let [nx, ny] = first.size;
-        let n = spectra.len() as f64;
-        let ring_of = |index: usize| {
-            let [kx, ky] = first.wave(index);
-            (kx.hypot(ky) * nx.min(ny) as f64 / TAU).round() as usize
-        };
-        let rings = nx + ny;
-        let (mut all, mut each, mut count) = (vec![0.0; rings], vec![0.0; rings], vec![0.0; rings]);
-        let mut sum = vec![Complex64::default(); first.values.len()];
-        for (spectrum, displacement) in spectra.iter().zip(displacements) {
-            for (index, value) in spectrum.moved(displacement.map(|d| -d)).iter().enumerate() {
-                sum[index] += value;
-                each[ring_of(index)] += value.norm_sqr();
-            }
-        }
-        for (index, value) in sum.iter().enumerate() {
-            all[ring_of(index)] += value.norm_sqr();
-            count[ring_of(index)] += 1.0;
-        }
-        let weight_of: Vec<f64> = (0..rings)
-            .map(|ring| {
-                let count = f64::max(count[ring], 1.0);
-                let power = each[ring] / n / count;
-                // |Σ F|² = Σ |F|² + Σ F F*, and there are n (n − 1) such products.
-                let shared = (all[ring] - each[ring]) / (n * (n - 1.0)) / count;
-                let noise = (power - shared).max(LEAST_NOISE * shared);
-                let pairs = 0.5 * n * (n - 1.0) * count;
-                if shared > CERTAIN * noise / pairs.sqrt() && noise > 0.0 {
-                    shared / (noise * (noise + n * shared))
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        let weights: Vec<f64> = (0..first.values.len())
-            .map(|index| weight_of[ring_of(index)])
-            .collect();
-        weights.iter().any(|&w| w > 0.0).then_some(weights)
-    }
-
     /// How far (pixels on x and y) this image lies from the one of the spectrum `reference`: Newton steps from `start`,
     /// or from the best whole pixel within `limit` when `search` is set.
     #[must_use]
@@ -279,60 +218,5 @@ mod tests {
             (x - 5.37).abs() < 0.02 && (y + 3.81).abs() < 0.02,
             "{x} {y}"
         );
-    }
-    /// Against the Cramér–Rao bound: of Poisson images with means m the displacement of two copies is known to
-    /// `√(2 / Σ (∂m/∂x)² / m)` at best, and weights by certainty come near it.
-    #[test]
-    fn likely_weights_come_near_the_bound() {
-        use rand::{Rng, SeedableRng, rngs::StdRng};
-        use rand_distr::{Distribution, Poisson};
-        let mut rng = StdRng::seed_from_u64(3);
-        let atoms: Vec<[f64; 2]> = (0..90)
-            .map(|_| [0, 1].map(|_| rng.random_range(14.0..66.0)))
-            .collect();
-        let mean = |i: usize, j: usize, dx: f64| {
-            let peaks = atoms.iter().map(|[x, y]| {
-                let (a, b) = (i as f64 - x - dx, j as f64 - y);
-                6.0 * (-(a * a + b * b) / 3.4).exp()
-            });
-            1.0 + peaks.sum::<f64>()
-        };
-        let information: f64 = (0..80 * 80)
-            .map(|k| {
-                let (i, j) = (k / 80, k % 80);
-                let slope = (mean(i, j, 1e-3) - mean(i, j, -1e-3)) / 2e-3;
-                slope * slope / mean(i, j, 0.0)
-            })
-            .sum();
-        let bound = (2.0 / information).sqrt();
-        let expected =
-            [0.0, 0.3].map(|dx| Array2::from_shape_fn((80, 80), |(i, j)| mean(i, j, dx)));
-        let mut errors = [0.0; 2];
-        const TIMES: usize = 40;
-        for _ in 0..TIMES {
-            let spectra: Vec<Spectrum> = expected
-                .iter()
-                .map(|mean| {
-                    let counts =
-                        mean.mapv(|m| Poisson::new(m).expect("positive").sample(&mut rng) as f32);
-                    Spectrum::of(counts.view(), 0.0)
-                })
-                .collect();
-            let low_pass = spectra[0].low_pass(1.0);
-            let places = [[0.0; 2], [0.3, 0.0]];
-            let likely = Spectrum::most_likely_weights(&spectra, &places).expect("one thing");
-            for (error, weights) in errors.iter_mut().zip([low_pass, likely]) {
-                let reference: Vec<Complex64> = (spectra[0].values.iter())
-                    .zip(&weights)
-                    .map(|(value, weight)| value * weight)
-                    .collect();
-                let [x, _] = spectra[1].displacement_from(&reference, [0.3, 0.0], false, 5.0);
-                *error += (x - 0.3).powi(2) / TIMES as f64;
-            }
-        }
-        let [plain, likely] = errors.map(f64::sqrt);
-        // Forty errors tell their own size to 11 %; two noisy copies know each other less well than one knows the truth.
-        assert!(likely < 1.5 * bound, "{likely} px, bound {bound}");
-        assert!(likely < plain, "{likely} px, low-pass {plain}");
     }
 }

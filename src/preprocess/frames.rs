@@ -3,8 +3,7 @@
 //! 1. Each frame's displacement from the others is where the cross-correlation of their Fourier transforms is
 //!    largest: the best whole pixel by FFT, then Newton steps on the correlation's Fourier series, which is what an
 //!    ever finer up-sampled transform tends to. The reference of a frame never contains the frame itself, whose own
-//!    noise would pull the peak to zero. Once the frames lie nearly right, each frequency weighs as much as what the frames
-//!    have in common there stands out of their noise.
+//!    noise would pull the peak to zero.
 //! 2. A line through the displacements over the frame number is the drift velocity v (pixels per frame).
 //! 3. The specimen drifts while a frame is scanned: pixel p of frame f, taken at the share τ(p) of its frame, shows
 //!    the specimen displaced by `d_f + v (τ(p) − ½)`. Each frame is resampled (cubic convolution, Keys 1981) to the
@@ -18,13 +17,13 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayView4, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Width of the Gaussian low-pass that keeps pixel noise out of the first correlation, pixels (standard deviation).
+/// Width of the Gaussian low-pass that keeps pixel noise out of the correlation, pixels (standard deviation).
 const LOW_PASS_PX: f64 = 1.0;
 /// Share of the displacements' variance a line must explain to be called drift. Three frames that jump at random reach
 /// it by chance in one tilt of five, and straightening them wrongly costs a fraction of the jump.
 const STEADY_SHARE: f64 = 0.8;
 /// Rounds of registration against the improved reference.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 4;
 
 /// The image axis the beam runs along fastest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -306,27 +305,21 @@ fn displacements(
     }
     let spectra: Vec<Spectrum> = stack
         .iter()
-        .map(|frame| Spectrum::of(*frame, 0.0))
+        .map(|frame| Spectrum::of(*frame, LOW_PASS_PX))
         .collect();
-    let low_pass = spectra[0].low_pass(LOW_PASS_PX);
     for round in 0..ROUNDS {
         let mut next = found.clone();
-        let likely = (round > 0).then(|| Spectrum::most_likely_weights(&spectra, &found));
-        let weights = likely.flatten().unwrap_or_else(|| low_pass.clone());
         for (f, slot) in next.iter_mut().enumerate() {
             monitor.check()?;
             // First round: against the first frame, whose place is known (zero), so that large shifts do not blur
             // the reference.
-            let mut reference = if round == 0 {
+            let reference = if round == 0 {
                 spectra[0].moved([0.0; 2])
             } else {
                 Spectrum::mean_without(&spectra, &found, f)
             };
             if round == 0 && f == 0 {
                 continue;
-            }
-            for (value, weight) in reference.iter_mut().zip(&weights) {
-                *value *= *weight;
             }
             *slot = spectra[f].displacement_from(
                 &reference,

@@ -434,8 +434,9 @@ mod tests {
             // Correlations of 9,216 noisy pixels scatter by a hundredth.
             assert!((found.correlation - expected).abs() < 0.03, "{found:?}");
             let error = found.intensity_error.expect("known noise");
+            // Two of a hundred counts leave the image with the shift.
             assert!(
-                (found.intensity_ratio - 1.0).abs() < 4.0 * error,
+                (found.intensity_ratio - 1.0).abs() < 0.02 + 4.0 * error,
                 "{found:?}"
             );
         }
