@@ -1,10 +1,12 @@
 //! Plots of crystal structure, strain and the mixing of species.
 
-use super::names;
 use super::plots::column_figure;
 use super::{AxisLabel, Figure, Ink, Layer};
+use super::{names, palette};
 use crate::analyze::core_shell::{Composition, CoreShell};
+use crate::analyze::profiles::blur::verdict;
 use crate::analyze::profiles::{Bin, Profile};
+use crate::analyze::voids::Radial;
 use crate::analyze::{AnalyzeParams, Analyzed};
 
 /// Distance of every atom's neighbourhood from its best template, with the cutoff, which may be dragged.
@@ -243,10 +245,11 @@ pub fn profile_figure(profile: &Profile) -> Figure {
         }));
         let width = 2.0 * 9f64.ln();
         note += &format!(
-            "; logistic: middle {x0:.2} ± {:.2} Å, 10–90 % width {:.2} ± {:.2} Å, R² {:.3}",
+            "; logistic: middle {x0:.2} ± {:.2} Å, 10–90 % width {:.2} ± {:.2} Å ({}), R² {:.3}",
             fit.errors[2],
             (width * w).abs(),
             width * fit.errors[3],
+            verdict((width * w).abs(), profile.blur.width_10_90()),
             fit.r2
         );
     } else if let Some(fit) = &profile.exponential {
@@ -287,6 +290,55 @@ pub fn profile_figure(profile: &Profile) -> Figure {
     }
 }
 
+/// Vacancies and pores per volume of their shell against the distance from a surface.
+#[must_use]
+pub fn void_density_figure(radial: &Radial) -> Option<Figure> {
+    let mut layers = Vec::new();
+    let mut counted = Vec::new();
+    let inks = [Ink::Tertiary, Ink::Primary, Ink::Secondary];
+    for (class, ((_, plural, _), ink)) in palette::VOIDS.iter().zip(inks).enumerate() {
+        let n: usize = radial.shells.iter().map(|s| s.counts[class]).sum();
+        if n == 0 {
+            continue;
+        }
+        counted.push(format!("{n} {plural}"));
+        let names = [*plural, "", ""];
+        for (end, name) in names.into_iter().enumerate() {
+            layers.push(Layer::Line {
+                name: name.to_owned(),
+                points: radial
+                    .shells
+                    .iter()
+                    .map(|s| [s.middle(), s.density(class)[end]])
+                    .filter(|p| p[1].is_finite())
+                    .collect(),
+                ink: if end == 0 { ink } else { Ink::Muted },
+                dashed: end > 0,
+            });
+        }
+    }
+    let width = radial.shells.first()?.between;
+    (!layers.is_empty()).then(|| {
+        let from = match radial.from.as_str() {
+            "surface" => "Depth below the surface",
+            _ => "Distance from the core",
+        };
+        Figure {
+            id: format!("void_density_{}", radial.from),
+            title: format!("Voids per volume, {}", from.to_lowercase()),
+            x: AxisLabel::new(from, "Å"),
+            y: AxisLabel::new("Voids", "nm⁻³"),
+            layers,
+            note: format!(
+                "{} in shells of {:.1} Å; dashed: 95 % of a count (Poisson)",
+                counted.join(", "),
+                width[1] - width[0]
+            ),
+            ..Figure::default()
+        }
+    })
+}
+
 /// Share of core atoms against depth, and the neighbours of the other kind.
 #[must_use]
 pub fn composition_figure(found: &CoreShell) -> Figure {
@@ -322,12 +374,13 @@ pub fn composition_figure(found: &CoreShell) -> Figure {
     let thickness = found
         .profiles
         .iter()
-        .find_map(|profile| Some((profile.thickness?, profile.thickness_error)));
+        .find_map(|profile| Some((profile.thickness?, profile.thickness_error, profile.blur)));
     let note = thickness.map_or_else(
         || "the curve does not reach 5 % and 95 %".to_owned(),
-        |(thickness, error)| {
+        |(thickness, error, blur)| {
+            let told = verdict(thickness, blur.width_5_95());
             let error = error.map_or_else(String::new, |e| format!(" ± {e:.2}"));
-            format!("5–95 % thickness {thickness:.2}{error} Å, from the first curve")
+            format!("5–95 % thickness {thickness:.2}{error} Å ({told}), from the first curve")
         },
     );
     Figure {
@@ -359,6 +412,7 @@ pub fn structure_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Fig
     ]
     .into_iter()
     .flatten()
+    .chain(analyzed.void_radial.iter().filter_map(void_density_figure))
     .chain(analyzed.profiles.iter().map(profile_figure))
     .collect()
 }
