@@ -26,7 +26,7 @@ use super::{AnalyzeParams, Analyzed, SurfaceKind, Work};
 use crate::numeric::curve::{CurveFit, Sample, fit_exponential, fit_logistic, student_95};
 use crate::numeric::neighbors::neighbors_within;
 use crate::numeric::surface::{Surface, SurfaceTree};
-use crate::numeric::tessellation::FACETS;
+use crate::numeric::tessellation::{Delaunay, FACETS};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
@@ -182,16 +182,11 @@ pub fn profile(
 
 /// The boundary of a region of the tessellation, normals outwards.
 #[must_use]
-pub fn boundary(positions: &[Point], space: &Space, region: &[bool]) -> Surface {
+pub fn boundary(positions: &[Point], mesh: &Delaunay, region: &[bool]) -> Surface {
     let mut triangles = Vec::new();
-    for (tet, v) in space
-        .mesh
-        .tetrahedra
-        .iter()
-        .enumerate()
-        .filter(|(t, _)| region[*t])
-    {
-        for (facet, next) in space.mesh.neighbors[tet].iter().enumerate() {
+    let tetrahedra = mesh.tetrahedra.iter().zip(&mesh.neighbors).zip(region);
+    for ((v, neighbors), _) in tetrahedra.filter(|(_, inside)| **inside) {
+        for (facet, next) in neighbors.iter().enumerate() {
             if next.is_none_or(|next| !region[next as usize]) {
                 triangles.push(FACETS[facet].map(|k| v[k]));
             }
@@ -215,7 +210,7 @@ fn within(space: &Space, region: &[bool], atoms: usize) -> Vec<bool> {
 
 /// Distance of each atom below the particle's surface, Å; NaN for atoms outside the region.
 fn below_surface(positions: &[Point], space: &Space, region: &[bool]) -> Distances {
-    let surface = boundary(positions, space, region);
+    let surface = boundary(positions, &space.mesh, region);
     let mut values = SurfaceTree::new(&surface).distances(positions, 0.0);
     let within = within(space, region, positions.len());
     for (value, _) in values

@@ -1,13 +1,15 @@
 //! Plots of crystal structure, strain and the mixing of species.
 
-use super::plots::column_figure;
+use super::plots::{column_figure, count, significant};
 use super::{AxisLabel, Figure, Ink, Layer};
 use super::{names, palette};
 use crate::analyze::core_shell::{Composition, CoreShell};
+use crate::analyze::phases::Phase;
 use crate::analyze::profiles::blur::verdict;
 use crate::analyze::profiles::{Bin, Profile};
 use crate::analyze::voids::Radial;
 use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::model::Atoms;
 
 /// Distance of every atom's neighbourhood from its best template, with the cutoff, which may be dragged.
 #[must_use]
@@ -42,6 +44,37 @@ fn phase_ink(name: &str) -> Ink {
         "interface" => Ink::Interface,
         _ => Ink::Primary,
     }
+}
+
+/// The histogram of a column by phase, and the means in words; nothing for fewer than two phases, or of the phase itself.
+pub(super) fn by_phase(atoms: &Atoms, column: &str, edges: &[f64]) -> (Vec<Layer>, String) {
+    let nothing = (Vec::new(), String::new());
+    let (Some(phase), Some(values)) = (atoms.column("phase"), atoms.column(column)) else {
+        return nothing;
+    };
+    let mut layers = Vec::new();
+    let mut means = String::new();
+    for known in Phase::ALL {
+        let of = |i: &usize| phase[*i] == known.value() && values[*i].is_finite();
+        let own: Vec<f64> = (0..phase.len()).filter(of).map(|i| values[i]).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let mean = own.iter().sum::<f64>() / own.len() as f64;
+        means += &format!("; {} {}", known.name(), significant(mean));
+        let counts = count(own.into_iter(), edges);
+        let middles = edges.windows(2).map(|e| 0.5 * (e[0] + e[1]));
+        layers.push(Layer::Line {
+            name: known.name().to_owned(),
+            points: middles.zip(counts).map(|(x, n)| [x, n]).collect(),
+            ink: phase_ink(&known.name().replace("metal core", "core").replace(' ', "_")),
+            dashed: false,
+        });
+    }
+    if layers.len() < 2 {
+        return nothing;
+    }
+    (layers, means)
 }
 
 /// The PDFs of the crystals to compare with, at the bins of the model's.
@@ -421,7 +454,6 @@ pub fn structure_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Fig
 mod tests {
     use super::*;
     use crate::analyze::analyze;
-    use crate::model::Atoms;
     use crate::monitor::Monitor;
 
     /// An fcc ball of 2.8 Å neighbours, its middle of another species.

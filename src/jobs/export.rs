@@ -5,7 +5,7 @@ use crate::analyze::Analyzed;
 use crate::figures::render::{self, Page};
 use crate::figures::sheet::{self, Sheet};
 use crate::figures::tables;
-use crate::figures::{Figure, palette, plots};
+use crate::figures::{Figure, palette, plots, scene};
 use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
@@ -223,6 +223,18 @@ pub fn write_analysis(
     }
     let figures = plots::analysis_figures(analyzed, &analyzed.params);
     how.figures(&figures, folder)?;
+    let scenes = [
+        ("model_3d", Some(super::maps::model_scene(&analyzed.atoms))),
+        ("voids_3d", super::maps::void_scene(analyzed)),
+    ];
+    for (name, scene) in scenes {
+        let pixels = how.page.pixels().1 as usize;
+        let dpi = how.page.dpi;
+        let picture = scene.and_then(|scene| scene::png(&scene, pixels, dpi));
+        if let Some(picture) = picture {
+            write_bytes(&picture, &folder.join(format!("{name}.png")), force)?;
+        }
+    }
     for (name, sheet) in super::maps::sheets(analyzed, volume) {
         for ending in ["svg", "png"] {
             if ending != "png" || how.png {
