@@ -88,6 +88,11 @@ fn phases_are_painted_counted_and_taken_back() {
     let before = phases(harness.state());
     let count = |found: &serde_json::Value, name: &str| found[name].as_u64().unwrap_or(0);
     assert_eq!(count(&before, "set_by_hand"), 0, "{before}");
+    // Before the brush: the analysis follows it within a frame or two.
+    let by_rule = {
+        let analyzed = harness.state().state.workspace.analyzed.as_ref().unwrap();
+        analyzed.atoms.column("phase").unwrap().to_vec()
+    };
     harness.get_by_label("Paint in the slices").click();
     harness.run_ok();
     assert_eq!(harness.state().state.view.tool, Tool::Paint);
@@ -111,11 +116,6 @@ fn phases_are_painted_counted_and_taken_back() {
     };
     let painted = set_of(harness.state());
     assert!(painted.len() > 3, "{painted:?}");
-    let phase = |app: &App| {
-        let analyzed = app.state.workspace.analyzed.as_ref().unwrap();
-        analyzed.atoms.column("phase").unwrap().to_vec()
-    };
-    let by_rule = phase(harness.state());
     until(&mut harness, "the numbers to follow", |app| {
         phases(app)["set_by_hand"].as_u64() == Some(painted.len() as u64)
     });

@@ -79,7 +79,6 @@ fn every_slider_that_moves_gives_what_a_new_analysis_gives() {
         assert_eq!(again.voids, fresh.voids, "{name}");
         assert_eq!(again.void_surfaces, fresh.void_surfaces, "{name}");
         assert_eq!(again.void_radial, fresh.void_radial, "{name}");
-        assert_eq!(again.profiles, fresh.profiles, "{name}");
         assert!(again.pending.is_none());
         let Some(early) = early else { continue };
         told.push(name);

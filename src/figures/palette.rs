@@ -22,8 +22,8 @@ pub const PHASE_NAMES: [&str; 4] = ["core", "crystalline oxide", "amorphous oxid
 /// Classes of voids, how many of one are called, and their colours.
 pub const VOIDS: [(&str, &str, Rgb); 3] = [
     ("vacancy", "vacancies", [204, 121, 167]),
-    ("nanopore", "nano-pores", [86, 180, 233]),
-    ("large", "large pores", [240, 228, 66]),
+    ("nanopore", "nano-pores", [240, 228, 66]),
+    ("large", "large pores", [86, 180, 233]),
 ];
 
 /// Colour of a class of voids.

@@ -328,7 +328,7 @@ pub fn profile_figure(profile: &Profile) -> Figure {
 pub fn void_density_figure(radial: &Radial) -> Option<Figure> {
     let mut layers = Vec::new();
     let mut counted = Vec::new();
-    let inks = [Ink::Tertiary, Ink::Primary, Ink::Secondary];
+    let inks = [Ink::Tertiary, Ink::Secondary, Ink::Primary];
     for (class, ((_, plural, _), ink)) in palette::VOIDS.iter().zip(inks).enumerate() {
         let n: usize = radial.shells.iter().map(|s| s.counts[class]).sum();
         if n == 0 {

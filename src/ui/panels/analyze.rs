@@ -231,8 +231,19 @@ fn maps_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         {
             actions.push(Action::ExportSheet(SheetKind::Gallery));
         }
-        command_button(ui, state, actions, "show_voids");
     });
+    let analyzed = state.workspace.analyzed.as_ref();
+    if analyzed.is_some_and(|a| !a.void_surfaces.is_empty()) {
+        let mut shown = state.view.show_voids;
+        let tip = "The surfaces of vacancies and pores in the 3D view, the atoms small beside them";
+        if ui
+            .checkbox(&mut shown, "Voids in 3D")
+            .on_hover_text(tip)
+            .changed()
+        {
+            actions.push(Action::View(ViewChange::ShowVoids(shown)));
+        }
+    }
 }
 
 /// Widths that curves fitted to the profiles have, beside what a sharp interface would show.
@@ -329,6 +340,8 @@ fn words(key: &str) -> (String, &'static str) {
         "disordered_count" => "Disordered atoms",
         "cn" => "Coordination",
         "rho_n" => return ("Density ρ_N".to_owned(), "Å⁻³"),
+        "density_g_cm3" => return ("Mass density".to_owned(), "g/cm³"),
+        "with_inferred_o" => "With inferred O",
         "ptm" => "Structure (PTM)",
         "rmsd_cutoff" => "RMSD cutoff",
         "n" => "Number",

@@ -20,7 +20,7 @@ const TABS: [(&str, &str, &str); 10] = [
     ("intensity", "Intensity", "tracing"),
     ("pdf", "PDF", "an analysis"),
     ("boo", "BOO", "an analysis"),
-    ("boo_histogram", "BOO histogram", "an analysis"),
+    ("boo_histogram", "Order", "an analysis"),
     ("rho_n", "ρ_N", "an analysis"),
     ("oxidation", "Oxidation", "an analysis"),
     ("voids", "Voids", "an analysis"),
@@ -137,8 +137,14 @@ fn tabs_ui(
     open: &str,
     actions: &mut Actions,
 ) {
+    let atoms = state.workspace.atoms.as_ref();
+    let several = atoms.is_some_and(|atoms| atoms.species_counts().len() > 1);
     for (id, name, _) in TABS {
         let there = figures.find(id).is_some();
+        // Who has one species does not look for a core and a shell.
+        if id == "composition" && !there && !several && open != id {
+            continue;
+        }
         let text = if there {
             RichText::new(name)
         } else {
