@@ -11,6 +11,7 @@
 //! - The thickness by distance also depends on σ; it is given for ¾, 1 and 1½ of it, and the range over all definitions.
 
 use super::layers::{Peeler, Start};
+use super::profiles::blur::{Blur, position_error};
 use super::{AnalyzeParams, Work};
 use crate::model::Atoms;
 use crate::numeric::curve::{Makima, erfc, fit_step};
@@ -66,6 +67,8 @@ pub struct Composition {
     pub thickness: Option<f64>,
     /// Standard error of the thickness from the number of atoms, Å.
     pub thickness_error: Option<f64>,
+    /// What blurs it: the thickness of its layers.
+    pub blur: Blur,
     /// σ of the error function fitted to the fractions (weights: atoms) and its standard error, Å.
     pub step: Option<[f64; 2]>,
 }
@@ -148,6 +151,8 @@ impl CoreShell {
             "thickness_5_95_A": first.and_then(|p| p.thickness),
             "thickness_se_A": first.and_then(|p| p.thickness_error),
             "thickness_definition": first.map(|p| p.kind),
+            "resolution_5_95_A": first.map(|p| p.blur.width_5_95()),
+            "wider_than_resolution": first.and_then(|p| Some(p.thickness? > p.blur.width_5_95())),
             "thickness_range_A": self.thickness_range(),
             "profiles": self.profiles.iter().map(Composition::json).collect::<Vec<_>>(),
             "cn_unlike": { "core": of(true), "shell": of(false) },
@@ -171,6 +176,8 @@ impl Composition {
             "sigma_A": self.sigma,
             "thickness_5_95_A": self.thickness,
             "thickness_se_A": self.thickness_error,
+            "resolution_5_95_A": self.blur.width_5_95(),
+            "wider_than_resolution": self.thickness.map(|t| t > self.blur.width_5_95()),
             "erf_sigma_A": self.step.map(|s| s[0]),
             "erf_sigma_se_A": self.step.map(|s| s[1]),
             "depth_A": column(&|l| json!(l.depth)),
@@ -316,8 +323,18 @@ pub fn core_shell(
     if found.profiles.iter().all(|p| p.thickness.is_none()) {
         notes.push("core-shell: the core fraction does not pass from 95 % to 5 %".to_owned());
     }
+    let blur = blur(atoms, params);
+    found.profiles.iter_mut().for_each(|p| p.blur = blur);
     found.notes = notes;
     Ok(found)
+}
+
+/// What blurs the composition: the thickness of a layer, and the errors of the atoms' places where they are known.
+fn blur(atoms: &Atoms, params: &AnalyzeParams) -> Blur {
+    Blur {
+        position: position_error(atoms),
+        ..Blur::of_bins(params.layer)
+    }
 }
 
 /// σ of the Gaussian that makes the 50 % surface, Å: the given one, or ¾ of the nearest distance, with which the first shell
@@ -463,6 +480,7 @@ fn profile(kind: &'static str, sigma: f64, layers: Vec<Layer>) -> Composition {
         layers,
         thickness,
         thickness_error,
+        blur: Blur::default(),
         step,
     }
 }

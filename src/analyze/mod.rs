@@ -21,7 +21,10 @@ mod summary;
 pub mod voids;
 mod work;
 
-pub use params::{AnalyzeParams, PARTS};
+#[cfg(test)]
+mod tests;
+
+pub use params::{AnalyzeParams, PARTS, SurfaceKind};
 
 use crate::model::Atoms;
 use crate::monitor::{Monitor, Stopped};
@@ -52,6 +55,10 @@ pub struct Analyzed {
     pub oxygen_of: Option<Arc<Vec<u32>>>,
     /// Voids of the region, largest first; those at its surface are roughness, not voids.
     pub voids: Vec<voids::Void>,
+    /// The surfaces of vacancies and pores.
+    pub void_surfaces: Arc<Vec<voids::VoidSurface>>,
+    /// Voids against the distances from the particle's and the core's surface.
+    pub void_radial: Vec<voids::Radial>,
     /// Core and shell, where there are two species.
     pub core_shell: Option<core_shell::CoreShell>,
     /// Lattices and strain, where there are grains.

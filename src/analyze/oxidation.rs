@@ -11,6 +11,7 @@
 use super::AnalyzeParams;
 use crate::model::geometry::distance;
 use crate::numeric::neighbors::CellList;
+use crate::numeric::surface::Surface;
 use crate::numeric::tessellation::{Delaunay, circumsphere, delaunay, volume, voronoi_volumes};
 use crate::numeric::voronoi::Faces;
 use rayon::prelude::*;
@@ -103,28 +104,7 @@ impl Space {
     /// Which tetrahedra belong to the region: circumradius ≤ `alpha`, and enclosed cavities.
     #[must_use]
     pub fn region(&self, alpha: f64) -> Vec<bool> {
-        // From outside the hull, whatever can be reached through tetrahedra that are too large is outside.
-        let mut outside = vec![false; self.circumradius.len()];
-        let large = |tet: usize| self.circumradius[tet] > alpha;
-        let mut todo: Vec<usize> = (0..outside.len())
-            .filter(|&tet| large(tet) && self.mesh.neighbors[tet].contains(&None))
-            .collect();
-        for &tet in &todo {
-            outside[tet] = true;
-        }
-        while let Some(tet) = todo.pop() {
-            for next in self.mesh.neighbors[tet]
-                .iter()
-                .flatten()
-                .map(|&n| n as usize)
-            {
-                if large(next) && !outside[next] {
-                    outside[next] = true;
-                    todo.push(next);
-                }
-            }
-        }
-        outside.into_iter().map(|o| !o).collect()
+        region_of(&self.mesh, &self.circumradius, alpha)
     }
 
     /// Which atoms lie on the region's boundary, or outside it.
@@ -154,6 +134,38 @@ impl Space {
             .map(|(within, boundary)| !within || boundary)
             .collect()
     }
+}
+
+/// Which tetrahedra belong to the region of an alpha shape: circumradius ≤ `alpha`, and enclosed cavities.
+fn region_of(mesh: &Delaunay, circumradius: &[f64], alpha: f64) -> Vec<bool> {
+    // From outside the hull, whatever can be reached through tetrahedra that are too large is outside.
+    let mut outside = vec![false; circumradius.len()];
+    let large = |tet: usize| circumradius[tet] > alpha;
+    let mut todo: Vec<usize> = (0..outside.len())
+        .filter(|&tet| large(tet) && mesh.neighbors[tet].contains(&None))
+        .collect();
+    for &tet in &todo {
+        outside[tet] = true;
+    }
+    while let Some(tet) = todo.pop() {
+        for next in mesh.neighbors[tet].iter().flatten().map(|&n| n as usize) {
+            if large(next) && !outside[next] {
+                outside[next] = true;
+                todo.push(next);
+            }
+        }
+    }
+    outside.into_iter().map(|o| !o).collect()
+}
+
+/// The surface of the alpha shape of some points, its cavities filled; no cells are made. `None` where they lie in one plane.
+#[must_use]
+pub fn alpha_shape(positions: &[[f64; 3]], alpha: f64) -> Option<Surface> {
+    let mesh = delaunay(positions)?;
+    let radius = |v: &[u32; 4]| circumsphere(v.map(|i| positions[i as usize])).1;
+    let circumradius: Vec<f64> = mesh.tetrahedra.iter().map(radius).collect();
+    let region = region_of(&mesh, &circumradius, alpha);
+    Some(super::profiles::boundary(positions, &mesh, &region))
 }
 
 /// Which tetrahedra are filled.
@@ -402,6 +414,16 @@ pub(super) mod tests {
             }
         }
         points
+    }
+
+    #[test]
+    fn an_alpha_shape_is_the_boundary_of_its_region() {
+        let points = fcc_ball(5.09, 14.0);
+        let space = Space::new(&points).unwrap();
+        let surface = alpha_shape(&points, 4.5).unwrap();
+        let region = Region::new(&space, 4.5, points.len());
+        assert!((surface.volume() / region.volume - 1.0).abs() < 1e-9);
+        assert!(alpha_shape(&points[..2], 4.5).is_none());
     }
 
     #[test]

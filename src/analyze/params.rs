@@ -5,6 +5,17 @@ use crate::model::Atoms;
 use crate::numeric::neighbors::nearest_distances;
 use serde::{Deserialize, Serialize};
 
+/// What distances from the particle and its core are counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SurfaceKind {
+    /// The alpha shape of the particle, and the 50 % surface of the core: both follow notches and steps.
+    #[default]
+    Alpha,
+    /// The convex hull of each.
+    Convex,
+}
+
 /// Parameters of the structure analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
@@ -85,6 +96,9 @@ pub struct AnalyzeParams {
     /// Lattice constant a from which strain is counted, Å [default: the best fit to all grains of a structure]
     #[arg(long)]
     pub strain_lattice: Option<f64>,
+    /// What distances of atoms and voids are counted from: surfaces that follow notches and steps, or convex hulls
+    #[arg(long, value_enum, default_value_t = Self::default().surface)]
+    pub surface: SurfaceKind,
     /// Bin width of the profiles, Å [default: half the nearest distance]
     #[arg(long)]
     pub profile_bin: Option<f64>,
@@ -117,6 +131,7 @@ impl Default for AnalyzeParams {
             interface_sigma: None,
             strain_sigma: 3.89, // (PdPt)
             strain_lattice: None,
+            surface: SurfaceKind::default(),
             profile_bin: None,
         }
     }

@@ -16,6 +16,7 @@ use crate::numeric::neighbors::CellList;
 use count::count_pairs;
 use rayon::prelude::*;
 use shape::{Shape, Share};
+use std::sync::Arc;
 
 /// How the function is sampled, Å.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +44,59 @@ pub struct Counted {
     pub density: f64,
     /// What does not depend on the bins.
     regions: Regions,
+    /// The pairs in bins so narrow that wider ones are sums of them; `None` where they are not.
+    fine: Option<Arc<Fine>>,
+}
+
+/// Pairs in narrow bins, to be summed into wider ones.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Fine {
+    /// Largest distance, Å.
+    range: f64,
+    /// By bin, for every ordered pair of classes.
+    counts: Vec<Vec<u64>>,
+}
+
+/// Width of the narrow bins, Å: what a bin's width is set to in steps of.
+const FINE: f64 = 1e-3;
+
+impl Fine {
+    /// Narrow bins in one of this sampling's; `None` where that is no whole number, or the range is too long for them.
+    fn per_bin(sampling: &Sampling) -> Option<usize> {
+        let ratio = sampling.bin / FINE;
+        let whole = ratio.round();
+        let fits = (ratio - whole).abs() < 1e-6 && whole >= 1.0 && sampling.range <= 50.0;
+        fits.then_some(whole as usize)
+    }
+
+    fn new(
+        positions: &[[f64; 3]],
+        sampling: &Sampling,
+        kinds: usize,
+        of: Option<&[usize]>,
+    ) -> Self {
+        let narrow = Sampling {
+            bin: FINE,
+            ..*sampling
+        };
+        let bins = (narrow.range / FINE).ceil().max(1.0) as usize;
+        Self {
+            range: sampling.range,
+            counts: count_pairs(positions, &narrow, bins, kinds, of),
+        }
+    }
+
+    /// The counts in `bins` bins of `per_bin` narrow ones each; what rounding puts beyond the last belongs to it.
+    fn summed(&self, per_bin: usize, bins: usize) -> Vec<Vec<u64>> {
+        let sum = |narrow: &Vec<u64>| {
+            let mut wide = vec![0; bins];
+            for (k, count) in narrow.iter().enumerate() {
+                wide[(k / per_bin).min(bins - 1)] += count;
+            }
+            wide
+        };
+        self.counts.iter().map(sum).collect()
+    }
 }
 
 /// The volumes of the regions, and how likely two of their points are a distance apart.
@@ -138,10 +192,10 @@ pub fn counted(
     classes: Option<(&[usize], &[String])>,
 ) -> Counted {
     let regions = Regions::new(positions, sampling.range, spacing, classes);
-    counted_in(regions, positions, sampling, classes)
+    counted_in(regions, None, positions, sampling, classes)
 }
 
-/// As [`counted`], with the regions of `before`, counted on the same atoms and classes.
+/// As [`counted`], with the regions and the pairs of `before`, counted on the same atoms and classes.
 #[must_use]
 pub fn counted_again(
     before: &Counted,
@@ -156,11 +210,13 @@ pub fn counted_again(
     } else {
         Regions::new(positions, sampling.range, spacing, classes)
     };
-    counted_in(regions, positions, sampling, classes)
+    let fine = before.fine.clone();
+    counted_in(regions, fine, positions, sampling, classes)
 }
 
 fn counted_in(
     regions: Regions,
+    fine: Option<Arc<Fine>>,
     positions: &[[f64; 3]],
     sampling: &Sampling,
     classes: Option<(&[usize], &[String])>,
@@ -168,7 +224,15 @@ fn counted_in(
     let bins = (sampling.range / sampling.bin).ceil().max(1.0) as usize;
     let names = classes.map_or(&[] as &[String], |(_, names)| names);
     let kinds = names.len().max(1);
-    let counts = count_pairs(positions, sampling, bins, kinds, classes.map(|(of, _)| of));
+    let of = classes.map(|(of, _)| of);
+    let (counts, fine) = match Fine::per_bin(sampling) {
+        None => (count_pairs(positions, sampling, bins, kinds, of), None),
+        Some(per_bin) => {
+            let known = fine.filter(|f| f.range == sampling.range);
+            let fine = known.unwrap_or_else(|| Arc::new(Fine::new(positions, sampling, kinds, of)));
+            (fine.summed(per_bin, bins), Some(fine))
+        }
+    };
     let n = positions.len() as f64;
     let total: Vec<u64> = (0..bins)
         .map(|bin| counts.iter().map(|c| c[bin]).sum())
@@ -204,6 +268,7 @@ fn counted_in(
         error: error.collect(),
         total: counted,
         partial,
+        fine,
         density: n / whole.map_or(f64::INFINITY, |f| f.volume.max(f64::MIN_POSITIVE)),
         regions,
     }
@@ -383,6 +448,34 @@ mod tests {
         bin: 0.05,
         smoothing: 0.1,
     };
+
+    #[test]
+    fn pairs_in_wide_bins_are_sums_of_those_in_narrow_ones() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let points: Vec<[f64; 3]> = (0..700)
+            .map(|_| std::array::from_fn(|_| rng.random_range(-9.0..9.0)))
+            .collect();
+        let at = |bin: f64| Sampling { bin, ..SAMPLING };
+        let first = counted(&points, &at(0.05), 2.0, None);
+        assert!(first.fine.is_some());
+        for bin in [0.05, 0.061, 0.1, 0.003, 7.0] {
+            let sampling = at(bin);
+            let again = counted_again(&first, &points, &sampling, 2.0, None);
+            let bins = (sampling.range / bin).ceil() as usize;
+            let slow = count_pairs(&points, &sampling, bins, 1, None);
+            let fine = again.fine.as_ref().unwrap();
+            let summed = fine.summed(Fine::per_bin(&sampling).unwrap(), bins);
+            // No pair of random points lies on an edge to the last digit.
+            assert_eq!(summed, slow, "{bin}");
+            assert_eq!(again, counted(&points, &sampling, 2.0, None));
+        }
+        // A width that narrow bins do not fill is counted as it is.
+        let odd = at(0.0333);
+        let again = counted_again(&first, &points, &odd, 2.0, None);
+        assert!(again.fine.is_none());
+        assert_eq!(again, counted(&points, &odd, 2.0, None));
+        assert_eq!(counted_again(&again, &points, &at(0.05), 2.0, None), first);
+    }
 
     #[test]
     fn a_gas_in_a_ball_has_no_structure() {

@@ -6,6 +6,9 @@
 //!   core.
 //! - `a|b`: the 50 % surface of phase a among the atoms of phases a and b; negative in a, and only atoms of the two count.
 //!
+//! With [`SurfaceKind::Convex`] `surface` is the convex hull of the particle's atoms, and `core` that of the largest group of
+//! core atoms.
+//!
 //! The 50 % surfaces are those of a fraction smoothed by a Gaussian of the stated σ: parts below a tenth of the largest
 //! part's area are left out, and groups of atoms enclosed by the other side count as that side's.
 //!
@@ -13,13 +16,17 @@
 //! interval (Student). Logistic and exponential curves are fitted to the means, weighted by the numbers; their standard errors
 //! take the scatter from the fit itself.
 
+pub mod blur;
+mod convex;
+
 use super::core_shell::{half_surface, sigma};
 use super::oxidation::Space;
 use super::summary::phases;
-use super::{AnalyzeParams, Analyzed, Work};
+use super::{AnalyzeParams, Analyzed, SurfaceKind, Work};
 use crate::numeric::curve::{CurveFit, Sample, fit_exponential, fit_logistic, student_95};
 use crate::numeric::neighbors::neighbors_within;
 use crate::numeric::surface::{Surface, SurfaceTree};
+use crate::numeric::tessellation::{Delaunay, FACETS};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
@@ -27,9 +34,10 @@ use std::time::Instant;
 type Point = [f64; 3];
 
 /// Columns that are profiled when they are there.
-pub const COLUMNS: [&str; 11] = [
+pub const COLUMNS: [&str; 12] = [
     "rho_n",
     "oxidation",
+    "oxidation_map",
     "boo",
     "cn",
     "bond_length_A",
@@ -86,6 +94,8 @@ pub struct Profile {
     pub bins: Vec<Bin>,
     /// `a + (b − a)/(1 + exp(−(x − x0)/w))`: values `[a, b, x0, w]`; `None` where the bins do not determine x0 and w.
     pub logistic: Option<CurveFit<4>>,
+    /// What a sharp step would show.
+    pub blur: blur::Blur,
     /// `c + a exp(−x/λ)` over distances from zero up: values `[c, a, λ]`; `None` where the bins do not determine λ.
     pub exponential: Option<CurveFit<3>>,
 }
@@ -164,6 +174,7 @@ pub fn profile(
         column: column.to_owned(),
         unit: unit.to_owned(),
         bins,
+        blur: blur::Blur::of_bins(width),
         logistic,
         exponential,
     }
@@ -171,20 +182,13 @@ pub fn profile(
 
 /// The boundary of a region of the tessellation, normals outwards.
 #[must_use]
-pub fn boundary(positions: &[Point], space: &Space, region: &[bool]) -> Surface {
+pub fn boundary(positions: &[Point], mesh: &Delaunay, region: &[bool]) -> Surface {
     let mut triangles = Vec::new();
-    for (tet, v) in space
-        .mesh
-        .tetrahedra
-        .iter()
-        .enumerate()
-        .filter(|(t, _)| region[*t])
-    {
-        for (facet, next) in space.mesh.neighbors[tet].iter().enumerate() {
+    let tetrahedra = mesh.tetrahedra.iter().zip(&mesh.neighbors).zip(region);
+    for ((v, neighbors), _) in tetrahedra.filter(|(_, inside)| **inside) {
+        for (facet, next) in neighbors.iter().enumerate() {
             if next.is_none_or(|next| !region[next as usize]) {
-                // Opposite each corner of a positively oriented tetrahedron, seen from outside.
-                let turned = [[1, 3, 2], [0, 2, 3], [0, 3, 1], [0, 1, 2]][facet];
-                triangles.push(turned.map(|k: usize| v[k]));
+                triangles.push(FACETS[facet].map(|k| v[k]));
             }
         }
     }
@@ -194,20 +198,21 @@ pub fn boundary(positions: &[Point], space: &Space, region: &[bool]) -> Surface 
     }
 }
 
-/// Distance of each atom below the particle's surface, Å; NaN for atoms outside the region.
-fn below_surface(positions: &[Point], space: &Space, region: &[bool]) -> Distances {
-    let surface = boundary(positions, space, region);
-    let mut values = SurfaceTree::new(&surface).distances(positions, 0.0);
-    let mut within = vec![false; positions.len()];
-    for (v, _) in space
-        .mesh
-        .tetrahedra
-        .iter()
-        .zip(region)
-        .filter(|(_, inside)| **inside)
-    {
+/// Which atoms have a tetrahedron in the region.
+fn within(space: &Space, region: &[bool], atoms: usize) -> Vec<bool> {
+    let mut within = vec![false; atoms];
+    let tetrahedra = space.mesh.tetrahedra.iter().zip(region);
+    for (v, _) in tetrahedra.filter(|(_, inside)| **inside) {
         v.iter().for_each(|&i| within[i as usize] = true);
     }
+    within
+}
+
+/// Distance of each atom below the particle's surface, Å; NaN for atoms outside the region.
+fn below_surface(positions: &[Point], space: &Space, region: &[bool]) -> Distances {
+    let surface = boundary(positions, &space.mesh, region);
+    let mut values = SurfaceTree::new(&surface).distances(positions, 0.0);
+    let within = within(space, region, positions.len());
     for (value, _) in values
         .iter_mut()
         .zip(&within)
@@ -276,14 +281,26 @@ pub fn distances(
     let positions = &out.atoms.positions;
     let known = |name: &str| before?.distances.iter().find(|d| d.from == name).cloned();
     // The region depends on the cutoff alone.
-    let below = known("surface").unwrap_or_else(|| below_surface(positions, space, region));
+    let convex = out.params.surface == SurfaceKind::Convex;
+    let below = known("surface").unwrap_or_else(|| {
+        let outline = || convex::below(positions, &within(space, region, positions.len()));
+        let outline = convex.then(outline).flatten();
+        outline.unwrap_or_else(|| below_surface(positions, space, region))
+    });
     let mut found = vec![below];
     if let Some(core) = out.core_shell.as_ref().filter(|c| !c.depth.is_empty()) {
-        found.push(Distances {
+        let half = || Distances {
             from: "core".to_owned(),
             values: core.depth.clone(),
             surface: core.surface.clone(),
-        });
+        };
+        let side = core.is_core.iter().map(|core| f64::from(u8::from(*core)));
+        let outline = || {
+            let side: Vec<f64> = side.collect();
+            convex::about("core", positions, &side, out.cutoff)
+        };
+        let outline = convex.then(outline).flatten();
+        found.push(outline.unwrap_or_else(half));
     }
     let Some(phase) = out.atoms.column("phase") else {
         return found;
@@ -298,7 +315,13 @@ pub fn distances(
             let kept = old.iter().flatten().find(same).and_then(|_| known(name));
             // What only fills bins need not be exact.
             let tolerance = if name == "core" { 0.0 } else { 0.02 };
-            kept.or_else(|| between_to(name, positions, side, scales, tolerance))
+            let outline = || {
+                let core = convex && name == "core";
+                let made = core.then(|| convex::about(name, positions, side, out.cutoff));
+                made.flatten()
+            };
+            kept.or_else(outline)
+                .or_else(|| between_to(name, positions, side, scales, tolerance))
         })
         .collect();
     found.extend(made.into_iter().flatten());
@@ -351,7 +374,7 @@ pub(super) fn timed_distances(work: &Work<'_>) -> Option<(Vec<Distances>, f64)> 
     let region = work.out.region.as_ref();
     let region = region.filter(|_| work.wanted.has("profiles"))?;
     let started = Instant::now();
-    let before = work.same(|p| p.interface_sigma);
+    let before = work.same(|p| (p.interface_sigma, p.surface));
     let found = distances(&work.out, &region.inside, work.spacing, before);
     Some((found, started.elapsed().as_secs_f64()))
 }
@@ -368,7 +391,7 @@ pub(super) fn part(
     work.out.seconds.push(("profiles".to_owned(), seconds));
     let started = Instant::now();
     let width = params.profile_bin.unwrap_or(0.5 * work.spacing);
-    let before = work.same(|p| p.interface_sigma);
+    let before = work.same(|p| (p.interface_sigma, p.surface));
     let out = &mut work.out;
     out.distances = distances;
     out.profiles = profiles(out, width, before.filter(|b| b.profile_width == width));
@@ -421,7 +444,12 @@ fn profiles(out: &Analyzed, width: f64, before: Option<&Analyzed>) -> Vec<Profil
                     .find(|p| p.from == from.from && p.column == *name)?;
                 (same && same_bits(&old.values, &from.values)).then(|| known.clone())
             });
-            kept.unwrap_or_else(|| profile(&from.from, name, unit, &from.values, values, width))
+            let made = kept
+                .unwrap_or_else(|| profile(&from.from, name, unit, &from.values, values, width));
+            Profile {
+                blur: blur::Blur::of(out, name, width),
+                ..made
+            }
         })
         .filter(|profile| !profile.bins.is_empty())
         .collect()
@@ -444,9 +472,16 @@ pub(super) fn json(out: &Analyzed) -> Value {
         if let Some(fit) = &profile.logistic {
             // 10–90 %: 2 ln 9 times w.
             let width = 2.0 * 9f64.ln();
+            let found = (width * fit.values[3]).abs();
+            let resolution = profile.blur.width_10_90();
+            entry["resolution"] = profile.blur.json();
+            entry["wider_than_resolution"] = json!(found > resolution);
+            let beyond = found * found - resolution * resolution;
+            entry["width_10_90_beyond_resolution_A"] = json!((beyond > 0.0).then(|| beyond.sqrt()));
             entry["logistic"] = json!({
                 "low_side": fit.values[0], "high_side": fit.values[1],
                 "x0_A": fit.values[2], "w_A": fit.values[3], "width_10_90_A": width * fit.values[3],
+                "width_5_95_A": 2.0 * 19f64.ln() * fit.values[3],
                 "se": { "low_side": fit.errors[0], "high_side": fit.errors[1], "x0_A": fit.errors[2],
                     "w_A": fit.errors[3], "width_10_90_A": width * fit.errors[3] },
                 "r2": fit.r2,

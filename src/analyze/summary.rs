@@ -158,6 +158,7 @@ pub fn summary(out: &Analyzed, params: &AnalyzeParams) -> Value {
         json.insert("core_shell".into(), found.json(out.cutoff));
     }
     if !out.profiles.is_empty() {
+        json.insert("surface".into(), json!(params.surface));
         json.insert("profiles".into(), super::profiles::json(out));
     }
     if let Some(found) = &out.strain {
@@ -382,6 +383,8 @@ fn void_numbers(out: &Analyzed, region_volume: f64) -> Value {
     let count = |low: f64, high: f64| inner.iter().filter(|v| **v >= low && **v < high).count();
     let total: f64 = out.voids.iter().map(|v| v.volume).sum();
     let [vacancy, pore, large] = VOID_CLASSES;
+    let radial = out.void_radial.iter();
+    let radial: Map<String, Value> = radial.map(|r| (r.from.clone(), r.json())).collect();
     json!({
         "porosity": total / region_volume.max(f64::MIN_POSITIVE),
         "vacancies": count(vacancy, pore),
@@ -391,6 +394,7 @@ fn void_numbers(out: &Analyzed, region_volume: f64) -> Value {
         "at_surface": out.voids.len() - inner.len(),
         "region_volume_A3": region_volume,
         "list": void_list(out),
+        "radial": radial,
     })
 }
 

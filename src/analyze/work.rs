@@ -140,6 +140,7 @@ pub(super) fn run(
     monitor.check()?;
     monitor.progress(5, total);
     profiles::part(&mut work, distances, params);
+    work.void_radial(params);
     monitor.check()?;
     monitor.progress(6, total);
     planes::part(&mut work, params)?;
@@ -211,7 +212,8 @@ impl<'a> Work<'a> {
             (moved || width) && before.core_shell.is_some(),
         );
         add("strain", moved || !same("grain"));
-        add("profiles", moved || phases || width);
+        let surface = before.params.surface != self.out.params.surface;
+        add("profiles", moved || phases || width || surface);
         parts
     }
 
@@ -228,6 +230,7 @@ impl<'a> Work<'a> {
             distances: before.distances.clone(),
             profiles: before.profiles.clone(),
             profile_width: before.profile_width,
+            void_radial: before.void_radial.clone(),
             phase_pdfs: before.phase_pdfs.clone(),
             phase_counts: Arc::clone(&before.phase_counts),
             stack: before.stack.clone(),
@@ -452,10 +455,44 @@ impl<'a> Work<'a> {
         if !self.wanted.has("voids") {
             return;
         }
+        if let Some(before) = self.same(|p| (p.void_radius, p.sliver_volume)) {
+            self.out.voids = before.voids.clone();
+            self.out.void_surfaces = Arc::clone(&before.void_surfaces);
+            return;
+        }
         let started = Instant::now();
         let positions = &self.out.atoms.positions;
         let limits = [params.void_radius, params.sliver_volume];
-        self.out.voids = voids::voids(space, &region.inside, positions, limits);
+        let found = voids::voids(space, &region.inside, positions, limits);
+        self.out.void_surfaces = Arc::new(voids::surfaces(&found, space, positions));
+        self.out.voids = found;
+        self.time("voids", started);
+    }
+
+    /// Voids against the distances from the particle's surface and the core's.
+    fn void_radial(&mut self, params: &AnalyzeParams) {
+        let (Some(space), Some(region)) = (&self.out.space, &self.out.region) else {
+            return;
+        };
+        if !self.wanted.has("voids") {
+            return;
+        }
+        let started = Instant::now();
+        // Twice the nearest distance: a shell thinner than a void says nothing.
+        let width = 4.0 * params.profile_bin.unwrap_or(0.5 * self.spacing);
+        let scales = [width, params.void_radius];
+        let both = ["surface", "core"].into_iter();
+        let found = both.filter_map(|name| {
+            let from = self.out.distances.iter().find(|d| d.from == name)?;
+            Some(voids::Radial::new(
+                from,
+                &self.out.voids,
+                space,
+                region,
+                scales,
+            ))
+        });
+        self.out.void_radial = found.collect();
         self.time("voids", started);
     }
 

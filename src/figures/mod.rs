@@ -8,6 +8,7 @@ pub mod plots;
 pub mod preparation;
 pub mod quality;
 pub mod render;
+pub mod scene;
 pub mod sheet;
 pub mod structure;
 pub mod tables;

@@ -32,6 +32,7 @@ pub fn quantity(column: &str) -> &str {
         "oxidation" => "Oxidation",
         "surface" => "Surface",
         "phase" => "Phase",
+        "phase_by_hand" => "Phase set by hand",
         "depth" => "Depth",
         "cn_unlike" => "Unlike neighbours",
         "bond_length_A" => "Bond length, mean",

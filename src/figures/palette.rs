@@ -19,6 +19,20 @@ pub const PHASES: [Rgb; 4] = [[213, 94, 0], [0, 158, 115], [66, 135, 225], [230,
 /// Names of the phases, in the order of [`PHASES`].
 pub const PHASE_NAMES: [&str; 4] = ["core", "crystalline oxide", "amorphous oxide", "interface"];
 
+/// Classes of voids, how many of one are called, and their colours.
+pub const VOIDS: [(&str, &str, Rgb); 3] = [
+    ("vacancy", "vacancies", [204, 121, 167]),
+    ("nanopore", "nano-pores", [240, 228, 66]),
+    ("large", "large pores", [86, 180, 233]),
+];
+
+/// Colour of a class of voids.
+#[must_use]
+pub fn of_void(class: &str) -> Rgb {
+    let found = VOIDS.iter().find(|(name, ..)| *name == class);
+    found.map_or(UNKNOWN, |(.., color)| *color)
+}
+
 /// What has no value.
 pub const UNKNOWN: Rgb = [150, 150, 150];
 

@@ -231,7 +231,7 @@ fn edges(low: f64, high: f64, bins: usize) -> Vec<f64> {
 }
 
 /// Counts per bin; values beyond the last edge are left out, the last edge itself belongs to the last bin.
-fn count(values: impl Iterator<Item = f64>, edges: &[f64]) -> Vec<f64> {
+pub(super) fn count(values: impl Iterator<Item = f64>, edges: &[f64]) -> Vec<f64> {
     let bins = edges.len() - 1;
     let (low, high) = (edges[0], edges[bins]);
     let mut counts = vec![0.0; bins];
@@ -434,6 +434,12 @@ pub fn column_figure(
         edges,
         ink: Ink::Primary,
     }];
+    let edges = layers.first().map_or(&[][..], |layer| match layer {
+        Layer::Histogram { edges, .. } => edges,
+        _ => &[],
+    });
+    let (own, means) = super::structure::by_phase(atoms, column, edges);
+    layers.extend(own);
     if let Some((x, label, parameter)) = threshold {
         layers.push(Layer::Vertical {
             x,
@@ -455,7 +461,7 @@ pub fn column_figure(
         layers,
         brush_column: Some(column.to_owned()),
         note: format!(
-            "{n} atoms, mean {} ± {}{unit}; drag a range to light its atoms up",
+            "{n} atoms, mean {} ± {}{unit}{means}; drag a range to light its atoms up",
             significant(mean),
             significant(variance.sqrt())
         ),
@@ -464,7 +470,7 @@ pub fn column_figure(
 }
 
 /// Four significant digits without an exponent where that stays short.
-fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size if !(1e-3..1e5).contains(&size) => format!("{value:.3e}"),

@@ -1,11 +1,15 @@
 //! Plots of crystal structure, strain and the mixing of species.
 
-use super::names;
-use super::plots::column_figure;
+use super::plots::{column_figure, count, significant};
 use super::{AxisLabel, Figure, Ink, Layer};
+use super::{names, palette};
 use crate::analyze::core_shell::{Composition, CoreShell};
+use crate::analyze::phases::Phase;
+use crate::analyze::profiles::blur::verdict;
 use crate::analyze::profiles::{Bin, Profile};
+use crate::analyze::voids::Radial;
 use crate::analyze::{AnalyzeParams, Analyzed};
+use crate::model::Atoms;
 
 /// Distance of every atom's neighbourhood from its best template, with the cutoff, which may be dragged.
 #[must_use]
@@ -40,6 +44,37 @@ fn phase_ink(name: &str) -> Ink {
         "interface" => Ink::Interface,
         _ => Ink::Primary,
     }
+}
+
+/// The histogram of a column by phase, and the means in words; nothing for fewer than two phases, or of the phase itself.
+pub(super) fn by_phase(atoms: &Atoms, column: &str, edges: &[f64]) -> (Vec<Layer>, String) {
+    let nothing = (Vec::new(), String::new());
+    let (Some(phase), Some(values)) = (atoms.column("phase"), atoms.column(column)) else {
+        return nothing;
+    };
+    let mut layers = Vec::new();
+    let mut means = String::new();
+    for known in Phase::ALL {
+        let of = |i: &usize| phase[*i] == known.value() && values[*i].is_finite();
+        let own: Vec<f64> = (0..phase.len()).filter(of).map(|i| values[i]).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let mean = own.iter().sum::<f64>() / own.len() as f64;
+        means += &format!("; {} {}", known.name(), significant(mean));
+        let counts = count(own.into_iter(), edges);
+        let middles = edges.windows(2).map(|e| 0.5 * (e[0] + e[1]));
+        layers.push(Layer::Line {
+            name: known.name().to_owned(),
+            points: middles.zip(counts).map(|(x, n)| [x, n]).collect(),
+            ink: phase_ink(&known.name().replace("metal core", "core").replace(' ', "_")),
+            dashed: false,
+        });
+    }
+    if layers.len() < 2 {
+        return nothing;
+    }
+    (layers, means)
 }
 
 /// The PDFs of the crystals to compare with, at the bins of the model's.
@@ -243,10 +278,11 @@ pub fn profile_figure(profile: &Profile) -> Figure {
         }));
         let width = 2.0 * 9f64.ln();
         note += &format!(
-            "; logistic: middle {x0:.2} ± {:.2} Å, 10–90 % width {:.2} ± {:.2} Å, R² {:.3}",
+            "; logistic: middle {x0:.2} ± {:.2} Å, 10–90 % width {:.2} ± {:.2} Å ({}), R² {:.3}",
             fit.errors[2],
             (width * w).abs(),
             width * fit.errors[3],
+            verdict((width * w).abs(), profile.blur.width_10_90()),
             fit.r2
         );
     } else if let Some(fit) = &profile.exponential {
@@ -287,6 +323,55 @@ pub fn profile_figure(profile: &Profile) -> Figure {
     }
 }
 
+/// Vacancies and pores per volume of their shell against the distance from a surface.
+#[must_use]
+pub fn void_density_figure(radial: &Radial) -> Option<Figure> {
+    let mut layers = Vec::new();
+    let mut counted = Vec::new();
+    let inks = [Ink::Tertiary, Ink::Secondary, Ink::Primary];
+    for (class, ((_, plural, _), ink)) in palette::VOIDS.iter().zip(inks).enumerate() {
+        let n: usize = radial.shells.iter().map(|s| s.counts[class]).sum();
+        if n == 0 {
+            continue;
+        }
+        counted.push(format!("{n} {plural}"));
+        let names = [*plural, "", ""];
+        for (end, name) in names.into_iter().enumerate() {
+            layers.push(Layer::Line {
+                name: name.to_owned(),
+                points: radial
+                    .shells
+                    .iter()
+                    .map(|s| [s.middle(), s.density(class)[end]])
+                    .filter(|p| p[1].is_finite())
+                    .collect(),
+                ink: if end == 0 { ink } else { Ink::Muted },
+                dashed: end > 0,
+            });
+        }
+    }
+    let width = radial.shells.first()?.between;
+    (!layers.is_empty()).then(|| {
+        let from = match radial.from.as_str() {
+            "surface" => "Depth below the surface",
+            _ => "Distance from the core",
+        };
+        Figure {
+            id: format!("void_density_{}", radial.from),
+            title: format!("Voids per volume, {}", from.to_lowercase()),
+            x: AxisLabel::new(from, "Å"),
+            y: AxisLabel::new("Voids", "nm⁻³"),
+            layers,
+            note: format!(
+                "{} in shells of {:.1} Å; dashed: 95 % of a count (Poisson)",
+                counted.join(", "),
+                width[1] - width[0]
+            ),
+            ..Figure::default()
+        }
+    })
+}
+
 /// Share of core atoms against depth, and the neighbours of the other kind.
 #[must_use]
 pub fn composition_figure(found: &CoreShell) -> Figure {
@@ -322,12 +407,13 @@ pub fn composition_figure(found: &CoreShell) -> Figure {
     let thickness = found
         .profiles
         .iter()
-        .find_map(|profile| Some((profile.thickness?, profile.thickness_error)));
+        .find_map(|profile| Some((profile.thickness?, profile.thickness_error, profile.blur)));
     let note = thickness.map_or_else(
         || "the curve does not reach 5 % and 95 %".to_owned(),
-        |(thickness, error)| {
+        |(thickness, error, blur)| {
+            let told = verdict(thickness, blur.width_5_95());
             let error = error.map_or_else(String::new, |e| format!(" ± {e:.2}"));
-            format!("5–95 % thickness {thickness:.2}{error} Å, from the first curve")
+            format!("5–95 % thickness {thickness:.2}{error} Å ({told}), from the first curve")
         },
     );
     Figure {
@@ -359,6 +445,7 @@ pub fn structure_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Fig
     ]
     .into_iter()
     .flatten()
+    .chain(analyzed.void_radial.iter().filter_map(void_density_figure))
     .chain(analyzed.profiles.iter().map(profile_figure))
     .collect()
 }
@@ -367,7 +454,6 @@ pub fn structure_figures(analyzed: &Analyzed, params: &AnalyzeParams) -> Vec<Fig
 mod tests {
     use super::*;
     use crate::analyze::analyze;
-    use crate::model::Atoms;
     use crate::monitor::Monitor;
 
     /// An fcc ball of 2.8 Å neighbours, its middle of another species.

@@ -294,6 +294,60 @@ pub fn voids(analyzed: &Analyzed) -> Option<Table> {
     })
 }
 
+/// Voids per volume of their shell.
+#[must_use]
+pub fn void_density(analyzed: &Analyzed) -> Option<Table> {
+    let all = analyzed.void_radial.iter();
+    let rows: Vec<Row> = all
+        .flat_map(|radial| radial.shells.iter().map(move |shell| (&radial.from, shell)))
+        .map(|(from, shell)| {
+            let [low, high] = shell.between;
+            let mut cells = vec![
+                from.clone(),
+                digits(low, 1),
+                digits(high, 1),
+                digits(shell.volume, 1),
+                digits(100.0 * shell.void_volume / shell.volume, 2),
+            ];
+            for class in 0..shell.counts.len() {
+                let [density, low, high] = shell.density(class);
+                cells.push(shell.counts[class].to_string());
+                cells.push(format!(
+                    "{} ({} to {})",
+                    digits(density, 4),
+                    digits(low, 4),
+                    digits(high, 4)
+                ));
+            }
+            Row {
+                cells,
+                ..Row::default()
+            }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Table {
+        id: "void_density".to_owned(),
+        title: "Void density".to_owned(),
+        columns: columns(&[
+            ("Distance from", ""),
+            ("From", "Å"),
+            ("To", "Å"),
+            ("Shell", "Å³"),
+            ("Void", "%"),
+            ("Vacancies", ""),
+            ("Vacancies", "nm⁻³"),
+            ("Nano-pores", ""),
+            ("Nano-pores", "nm⁻³"),
+            ("Large pores", ""),
+            ("Large pores", "nm⁻³"),
+        ]),
+        rows,
+        note: "per volume of the particle's region in each shell, with the 95 % interval of the count (Poisson, exact); a void lies where the atoms around it lie on average"
+            .to_owned(),
+        color_by: None,
+    })
+}
+
 /// The commonest Voronoi indices of inner atoms.
 #[must_use]
 pub fn voronoi(analyzed: &Analyzed) -> Option<Table> {
@@ -476,6 +530,7 @@ pub fn analysis_tables(analyzed: &Analyzed) -> Vec<Table> {
         twins(analyzed),
         fivefold(analyzed),
         voids(analyzed),
+        void_density(analyzed),
         voronoi(analyzed),
         layers(analyzed),
     ]

@@ -16,6 +16,7 @@ mod error;
 mod folder;
 mod hdf5;
 pub mod matlab;
+pub mod mesh;
 pub mod mrc;
 pub mod numpy;
 mod pairing;

@@ -395,7 +395,7 @@ fn slide(
 
 /// Processor seconds of each analysis by itself: what other programs can be compared with. The least of three.
 fn each_alone(model: &Atoms, cutoff: f64, monitor: &Monitor) -> serde_json::Map<String, Value> {
-    use crate::analyze::oxidation::{Region, Space};
+    use crate::analyze::oxidation::{Region, Space, alpha_shape};
     use crate::analyze::{analyze, order, pdf, ptm};
     use crate::numeric::neighbors::neighbors_within;
     use crate::numeric::tessellation::delaunay;
@@ -439,6 +439,9 @@ fn each_alone(model: &Atoms, cutoff: f64, monitor: &Monitor) -> serde_json::Map<
             drop(Space::new(positions));
         },
     );
+    time("surface of the alpha shape", &mut || {
+        drop(alpha_shape(positions, cutoff));
+    });
     if let Some(space) = Space::new(positions) {
         time("region of the alpha shape, tessellated", &mut || {
             drop(Region::new(&space, cutoff, positions.len()));

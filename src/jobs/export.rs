@@ -5,7 +5,7 @@ use crate::analyze::Analyzed;
 use crate::figures::render::{self, Page};
 use crate::figures::sheet::{self, Sheet};
 use crate::figures::tables;
-use crate::figures::{Figure, plots};
+use crate::figures::{Figure, palette, plots, scene};
 use crate::io;
 use crate::model::{Atoms, TiltSeries, Volume};
 use crate::project::{Workspace, report};
@@ -191,7 +191,7 @@ impl Style {
     }
 }
 
-/// Writes `analysis.json`, `atoms.xyz`, `oxygen-inferred.xyz`, every table as CSV, every figure as SVG and CSV, and the maps;
+/// Writes `analysis.json`, `atoms.xyz`, `oxygen-inferred.xyz`, `voids.ply`, every table as CSV, every figure as SVG and CSV, and the maps;
 /// with the volume the density of every layer beside its atoms.
 ///
 /// # Errors
@@ -213,12 +213,28 @@ pub fn write_analysis(
         let oxygen = Atoms::from_positions(analyzed.oxygen.clone(), "O");
         write_atoms(&oxygen, &folder.join("oxygen-inferred.xyz"), force)?;
     }
+    if !analyzed.void_surfaces.is_empty() {
+        let text = void_mesh(analyzed);
+        write_bytes(text.as_bytes(), &folder.join("voids.ply"), force)?;
+    }
     for table in tables::analysis_tables(analyzed) {
         let path = folder.join(format!("table_{}.csv", table.id));
         write_bytes(tables::csv(&table).as_bytes(), &path, force)?;
     }
     let figures = plots::analysis_figures(analyzed, &analyzed.params);
     how.figures(&figures, folder)?;
+    let scenes = [
+        ("model_3d", Some(super::maps::model_scene(&analyzed.atoms))),
+        ("voids_3d", super::maps::void_scene(analyzed)),
+    ];
+    for (name, scene) in scenes {
+        let pixels = how.page.pixels().1 as usize;
+        let dpi = how.page.dpi;
+        let picture = scene.and_then(|scene| scene::png(&scene, pixels, dpi));
+        if let Some(picture) = picture {
+            write_bytes(&picture, &folder.join(format!("{name}.png")), force)?;
+        }
+    }
     for (name, sheet) in super::maps::sheets(analyzed, volume) {
         for ending in ["svg", "png"] {
             if ending != "png" || how.png {
@@ -232,6 +248,26 @@ pub fn write_analysis(
         }
     }
     Ok(())
+}
+
+/// The surfaces of vacancies and pores as PLY, coloured by class.
+fn void_mesh(analyzed: &Analyzed) -> String {
+    let parts: Vec<_> = analyzed
+        .void_surfaces
+        .iter()
+        .map(|one| (&one.surface, palette::of_void(one.class)))
+        .collect();
+    let counted = palette::VOIDS.iter().map(|(class, plural, [r, g, b])| {
+        let all = analyzed.void_surfaces.iter();
+        let n = all.filter(|one| one.class == *class).count();
+        format!("{n} {plural}, color {r} {g} {b}")
+    });
+    let mut comments: Vec<String> = counted.collect();
+    comments.push(format!(
+        "coordinates in angstrom; circumradius above {} angstrom; smoothed (Laplacian), volumes kept",
+        analyzed.params.void_radius
+    ));
+    io::mesh::ply(&parts, &comments)
 }
 
 /// Writes the comparison of several models: `compare.json`, `compare.csv` and the plots that they share, overlaid.

@@ -3,17 +3,21 @@
 
 use crate::analyze::Analyzed;
 use crate::analyze::planes::{Plane, Stack};
-use crate::figures::sheet::{Panel, Sheet, colors};
+use crate::figures::palette;
+use crate::figures::scene::Scene;
+use crate::figures::sheet::{Key, Panel, Sheet, colors};
 use crate::model::{Atoms, Volume};
 use ndarray::Array2;
 use rayon::prelude::*;
 
 /// Columns of which an analysis has a gallery each, and their titles.
-const GALLERIES: [(&str, &str); 6] = [
+const GALLERIES: [(&str, &str); 8] = [
     ("phase", "Phases"),
     ("oxidation_map", "Degree of oxidation"),
     ("boo", "Normalised bond order"),
     ("rho_n", "Atomic density ρ_N"),
+    ("cn", "Coordination number"),
+    ("bond_length_A", "Mean bond length"),
     ("strain_volumetric", "Volumetric strain"),
     ("grain", "Grains"),
 ];
@@ -142,11 +146,122 @@ pub fn sheets(analyzed: &Analyzed, volume: Option<&Volume>) -> Vec<(String, Shee
             Some((format!("gallery_{column}"), sheet))
         })
         .collect();
+    if atoms.species_counts().len() > 1 {
+        made.extend(
+            gallery(atoms, None, "Species", thickness).map(|s| ("gallery_species".to_owned(), s)),
+        );
+    }
+    made.extend(strain_components(analyzed).map(|s| ("strain_components".to_owned(), s)));
     if let Some(stack) = &analyzed.stack {
         let by = atoms.column("phase").filter(|v| varies(v)).map(|_| "phase");
         made.extend(filmstrip(atoms, stack, volume, by).map(|s| ("filmstrip".to_owned(), s)));
     }
     made
+}
+
+/// The six components of the strain in the slab through the middle, in one range of colours; `None` without strain.
+#[must_use]
+pub fn strain_components(analyzed: &Analyzed) -> Option<Sheet> {
+    const NAMES: [&str; 6] = [
+        "strain_xx",
+        "strain_yy",
+        "strain_zz",
+        "strain_xy",
+        "strain_xz",
+        "strain_yz",
+    ];
+    let atoms = &analyzed.atoms;
+    let (low, high) = extent(atoms.positions.iter().copied())?;
+    let columns = NAMES.map(|name| atoms.column(name));
+    let mut sizes: Vec<f64> = columns
+        .iter()
+        .flatten()
+        .flat_map(|values| values.iter().map(|v| v.abs()))
+        .filter(|v| v.is_finite())
+        .collect();
+    sizes.sort_by(f64::total_cmp);
+    let most = *sizes.get((0.98 * sizes.len() as f64) as usize)?;
+    let key = Key::Bar {
+        label: "Strain".to_owned(),
+        range: [-most, most],
+        diverging: true,
+    };
+    let middle = 0.5 * (low[2] + high[2]);
+    let half = 0.5 * analyzed.params.slab;
+    let panels = NAMES.iter().zip(columns).map(|(name, values)| {
+        let values = values.unwrap_or_default();
+        let own = (0..values.len()).filter(|&i| (atoms.positions[i][2] - middle).abs() <= half);
+        Panel {
+            label: name.replace("strain_", "ε "),
+            atoms: own
+                .map(|i| {
+                    let [x, y, _] = atoms.positions[i];
+                    ([x, y], key.color(values[i]))
+                })
+                .collect(),
+            ..Panel::default()
+        }
+    });
+    let panels: Vec<Panel> = panels.collect();
+    Some(Sheet {
+        title: "Strain, central slab".to_owned(),
+        columns: 3,
+        panels,
+        extent: [[low[0] - 2.0, high[0] + 2.0], [low[1] - 2.0, high[1] + 2.0]],
+        radius: 1.2,
+        density_range: [0.0, 1.0],
+        key,
+        note: format!(
+            "slab of {:.1} Å about z {}",
+            analyzed.params.slab,
+            signed(middle)
+        ),
+        reciprocal: false,
+    })
+}
+
+/// The model in 3D for a file, whole and cut open: in the colours of phases, else of species.
+#[must_use]
+pub fn model_scene(atoms: &Atoms) -> Scene<'static> {
+    let by = atoms.column("phase").filter(|v| varies(v)).map(|_| "phase");
+    let (found, key) = colors(atoms, by);
+    let legend = match key {
+        Key::Legend(names) => names,
+        Key::Bar { .. } => Vec::new(),
+    };
+    Scene {
+        spheres: (0..atoms.len())
+            .map(|i| (atoms.positions[i], 1.35, found[i]))
+            .collect(),
+        legend,
+        cut: true,
+        ..Scene::default()
+    }
+}
+
+/// The voids in 3D with the atoms small beside them, whole and cut open; `None` without voids.
+#[must_use]
+pub fn void_scene(analyzed: &Analyzed) -> Option<Scene<'_>> {
+    if analyzed.void_surfaces.is_empty() {
+        return None;
+    }
+    let places = analyzed.atoms.positions.iter();
+    let classes = palette::VOIDS.iter().filter_map(|(class, plural, color)| {
+        let all = analyzed.void_surfaces.iter();
+        let n = all.filter(|one| one.class == *class).count();
+        (n > 0).then(|| (format!("{n} {plural}"), *color))
+    });
+    Some(Scene {
+        spheres: places.map(|p| (*p, 0.22, [190, 190, 190])).collect(),
+        surfaces: analyzed
+            .void_surfaces
+            .iter()
+            .map(|one| (&one.surface, palette::of_void(one.class)))
+            .collect(),
+        opacity: 0.85,
+        legend: classes.collect(),
+        cut: true,
+    })
 }
 
 /// A map of one colour says nothing.
@@ -220,7 +335,6 @@ pub fn relative_density(volume: &Volume, atoms: &Atoms, places: &[[f64; 3]]) -> 
 mod tests {
     use super::*;
     use crate::analyze::{AnalyzeParams, analyze};
-    use crate::figures::sheet::Key;
     use crate::monitor::Monitor;
     use ndarray::Array3;
 

@@ -42,6 +42,43 @@ pub fn expect_share(log_ratios: &[f64]) -> f64 {
     share
 }
 
+/// Exact two-sided 95 % interval of the mean of a Poisson distribution from which `n` events came (Garwood 1936).
+#[must_use]
+pub fn poisson_95(n: usize) -> [f64; 2] {
+    // Probability of at most `most` events where `mean` are expected, from the likeliest of them on either side.
+    let at_most = |most: usize, mean: f64| -> f64 {
+        let likeliest = most.min(mean as usize);
+        let log_factorial: f64 = (1..=likeliest).map(|k| (k as f64).ln()).sum();
+        let highest = (likeliest as f64 * mean.ln() - mean - log_factorial).exp();
+        let mut sum = highest;
+        let mut term = highest;
+        for k in (1..=likeliest).rev() {
+            term *= k as f64 / mean;
+            sum += term;
+        }
+        term = highest;
+        for k in likeliest + 1..=most {
+            term *= mean / k as f64;
+            sum += term;
+        }
+        sum
+    };
+    let solve = |most: usize, probability: f64| -> f64 {
+        let (mut low, mut high) = (1e-9, 20.0 + 2.0 * most as f64);
+        for _ in 0..80 {
+            let middle = 0.5 * (low + high);
+            if at_most(most, middle) > probability {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        0.5 * (low + high)
+    };
+    let low = if n == 0 { 0.0 } else { solve(n - 1, 0.975) };
+    [low, solve(n, 0.025)]
+}
+
 /// Median and robust standard deviation (1.4826 × median absolute deviation) of the finite ones among `values`; `None`
 /// without any, or where they are all alike.
 #[must_use]
@@ -61,6 +98,29 @@ fn middle(values: &mut [f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_of_counts_are_those_of_the_tables() {
+        // Garwood's table, 95 %; for none −ln 0.025.
+        for (n, low, high) in [
+            (0, 0.0, 3.688_879),
+            (1, 0.025_318, 5.571_643),
+            (10, 4.795_389, 18.390_36),
+            (100, 81.363_9, 121.627),
+        ] {
+            let found = poisson_95(n);
+            assert!(
+                (found[0] - low).abs() < 1e-3 && (found[1] - high).abs() < 1e-3,
+                "{found:?}"
+            );
+        }
+        // Many events: nearly the normal distribution's.
+        let [low, high] = poisson_95(5000);
+        assert!(
+            (high - low - 2.0 * 1.96 * 5000f64.sqrt()).abs() < 3.0,
+            "{low} {high}"
+        );
+    }
 
     #[test]
     fn the_density_integrates_to_one() {

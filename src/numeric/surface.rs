@@ -110,6 +110,51 @@ impl Surface {
         (0..self.triangles.len()).map(part).sum()
     }
 
+    /// The same surface with every triangle split in four at the middles of its sides.
+    #[must_use]
+    pub fn finer(&self) -> Self {
+        let mut made = Self {
+            vertices: self.vertices.clone(),
+            triangles: Vec::with_capacity(4 * self.triangles.len()),
+        };
+        let mut known: HashMap<(u32, u32), u32> = HashMap::new();
+        for &[a, b, c] in &self.triangles {
+            let mut middle = |a: u32, b: u32| -> u32 {
+                let (a, b) = (a.min(b), a.max(b));
+                *known.entry((a, b)).or_insert_with(|| {
+                    let (p, q) = (self.vertices[a as usize], self.vertices[b as usize]);
+                    made.vertices
+                        .push(std::array::from_fn(|k| 0.5 * (p[k] + q[k])));
+                    (made.vertices.len() - 1) as u32
+                })
+            };
+            let [ab, bc, ca] = [middle(a, b), middle(b, c), middle(c, a)];
+            made.triangles
+                .extend([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]);
+        }
+        made
+    }
+
+    /// Unit normals at the corners: those of the triangles about each, weighted by area.
+    #[must_use]
+    pub fn normals(&self) -> Vec<Point> {
+        let mut sums = vec![[0.0; 3]; self.vertices.len()];
+        for (t, corners) in self.triangles.iter().enumerate() {
+            let [a, b, c] = self.corners(t);
+            let n = cross(sub(b, a), sub(c, a));
+            for &i in corners {
+                (0..3).for_each(|k| sums[i as usize][k] += n[k]);
+            }
+        }
+        for n in &mut sums {
+            let length = dot(*n, *n).sqrt();
+            if length > 0.0 {
+                *n = n.map(|v| v / length);
+            }
+        }
+        sums
+    }
+
     /// Moves every corner half way to the mean of its neighbours, `rounds` times, then swells the surface about its middle to
     /// the volume that it had; corners that no triangle has are taken away.
     pub fn smooth(&mut self, rounds: usize) {

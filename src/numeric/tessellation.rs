@@ -32,6 +32,105 @@ pub struct Delaunay {
     pub duplicates: usize,
 }
 
+/// The facet opposite each corner of a positively oriented tetrahedron: its corners anticlockwise seen from outside.
+pub const FACETS: [[usize; 3]; 4] = [[1, 3, 2], [0, 2, 3], [0, 3, 1], [0, 1, 2]];
+
+/// Sign of `orient3d` from rounded numbers where rounding cannot change it: the error of the determinant is below 5.2e-15 times
+/// the product of the largest differences on each axis (Burnikel, Funke & Seel 2001; twice that is asked for).
+#[inline(always)]
+fn orient([a, b, c, d]: [Point; 4]) -> f64 {
+    let (u, v, w) = (sub(a, d), sub(b, d), sub(c, d));
+    let largest = |k: usize| u[k].abs().max(v[k].abs()).max(w[k].abs());
+    let size = largest(0) * largest(1) * largest(2);
+    let det = determinant(u, v, w);
+    // Products of numbers this small would lose digits to underflow; NaN fails, too.
+    if det.abs() > 1.1e-14 * size && size > 1e-250 {
+        return det;
+    }
+    orient3d(coord(a), coord(b), coord(c), coord(d))
+}
+
+/// As [`orient`] for `insphere`: its error is below 1.25e-13 times the product of the largest differences on each axis and the
+/// square of the largest.
+#[inline(always)]
+fn in_sphere(v: [Point; 4], p: Point) -> f64 {
+    let [a, b, c, d] = v.map(|q| sub(q, p));
+    let largest = |k: usize| a[k].abs().max(b[k].abs()).max(c[k].abs().max(d[k].abs()));
+    let most = [largest(0), largest(1), largest(2)];
+    let reach = most[0].max(most[1]).max(most[2]);
+    let size = most[0] * most[1] * most[2] * reach * reach;
+    let minor = |p: &Point, q: &Point| p[0] * q[1] - q[0] * p[1];
+    let (ab, bc, cd) = (minor(&a, &b), minor(&b, &c), minor(&c, &d));
+    let (da, ac, bd) = (minor(&d, &a), minor(&a, &c), minor(&b, &d));
+    let abc = a[2] * bc - b[2] * ac + c[2] * ab;
+    let bcd = b[2] * cd - c[2] * bd + d[2] * bc;
+    let cda = c[2] * da + d[2] * ac + a[2] * cd;
+    let dab = d[2] * ab + a[2] * bd + b[2] * da;
+    let det = (dot(d, d) * abc - dot(c, c) * dab) + (dot(b, b) * cda - dot(a, a) * bcd);
+    if det.abs() > 2.5e-13 * size && size > 1e-250 {
+        return det;
+    }
+    let q = v.map(coord);
+    insphere(q[0], q[1], q[2], q[3], coord(p))
+}
+
+/// Edges of a cavity's rim that wait for their second triangle: open addressing, emptied by a new stamp.
+#[derive(Default)]
+struct Edges {
+    slots: Vec<Edge>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Edge {
+    key: u64,
+    stamp: u32,
+    tet: u32,
+    side: u32,
+}
+
+impl Edges {
+    /// Makes room for `edges` of them.
+    fn reserve(&mut self, edges: usize) {
+        let wanted = (2 * edges).next_power_of_two().max(256);
+        if self.slots.len() < wanted {
+            self.slots = vec![Edge::default(); wanted];
+        }
+    }
+
+    /// The triangle that came with this edge before, or remembers this one.
+    fn meet(&mut self, a: u32, b: u32, stamp: u32, tet: u32, side: u32) -> Option<(u32, u32)> {
+        let key = u64::from(a.min(b)) << 32 | u64::from(a.max(b));
+        let mask = self.slots.len() - 1;
+        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.stamp != stamp {
+                *slot = Edge {
+                    key,
+                    stamp,
+                    tet,
+                    side,
+                };
+                return None;
+            }
+            if slot.key == key {
+                return Some((slot.tet, slot.side));
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+/// What an insertion needs for itself.
+#[derive(Default)]
+struct Scratch {
+    /// Tetrahedra in conflict.
+    cavity: Vec<u32>,
+    /// Facets of the cavity: its tetrahedron, which facet, and what lies beyond.
+    rim: Vec<(u32, u32, u32)>,
+    edges: Edges,
+}
+
 struct Builder<'a> {
     points: &'a [Point],
     tets: Vec<[u32; 4]>,
@@ -46,8 +145,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn orient(&self, v: [u32; 4]) -> f64 {
-        let p = v.map(|i| coord(self.points[i as usize]));
-        orient3d(p[0], p[1], p[2], p[3])
+        orient(v.map(|i| self.points[i as usize]))
     }
 
     /// Whether point `p` lies inside the (perturbed) circumsphere of a tetrahedron, or beyond a ghost's facet.
@@ -61,8 +159,8 @@ impl Builder<'_> {
             return side > 0.0
                 || (side == 0.0 && self.in_conflict(self.adjacent[tet as usize][ghost], p));
         }
-        let q = v.map(|i| coord(self.points[i as usize]));
-        let side = insphere(q[0], q[1], q[2], q[3], coord(self.points[p as usize]));
+        let corners = v.map(|i| self.points[i as usize]);
+        let side = in_sphere(corners, self.points[p as usize]);
         if side == 0.0 {
             self.perturbed(v, p)
         } else {
@@ -106,23 +204,28 @@ impl Builder<'_> {
             tet = self.adjacent[tet as usize][ghost];
         }
         let place = self.points[p as usize];
+        let mut from = NONE;
         'walk: loop {
             let v = self.tets[tet as usize];
             if v.contains(&GHOST) {
                 return Some(tet);
             }
-            if v.iter().any(|&i| self.points[i as usize] == place) {
-                return None;
-            }
+            let corners = v.map(|i| self.points[i as usize]);
             for facet in 0..4 {
-                let mut with = v;
-                with[facet] = p;
-                if self.orient(with) < 0.0 {
-                    tet = self.adjacent[tet as usize][facet];
+                let beyond = self.adjacent[tet as usize][facet];
+                // The point lies on this side of the facet that was just passed.
+                if beyond == from {
+                    continue;
+                }
+                let mut with = corners;
+                with[facet] = place;
+                if orient(with) < 0.0 {
+                    (from, tet) = (tet, beyond);
                     continue 'walk;
                 }
             }
-            return Some(tet);
+            // Only a tetrahedron at a vertex holds its place.
+            return (!corners.contains(&place)).then_some(tet);
         }
     }
 
@@ -139,23 +242,18 @@ impl Builder<'_> {
     }
 
     /// Inserts point `p`; false when it equals an earlier one.
-    fn insert(
-        &mut self,
-        p: u32,
-        cavity: &mut Vec<u32>,
-        rim: &mut Vec<(u32, u32, u32, u8)>,
-    ) -> bool {
+    fn insert(&mut self, p: u32, scratch: &mut Scratch) -> bool {
         let Some(start) = self.locate(p) else {
             return false;
         };
         self.now += 1;
         let now = self.now;
+        let Scratch { cavity, rim, edges } = scratch;
         cavity.clear();
         rim.clear();
         cavity.push(start);
         self.stamp[start as usize] = now;
         let mut at = 0;
-        let mut created = Vec::with_capacity(32);
         while at < cavity.len() {
             let tet = cavity[at];
             at += 1;
@@ -168,11 +266,13 @@ impl Builder<'_> {
                     self.stamp[beyond as usize] = now;
                     cavity.push(beyond);
                 } else {
-                    created.push((tet, facet, beyond));
+                    rim.push((tet, facet as u32, beyond));
                 }
             }
         }
-        for (tet, facet, beyond) in created {
+        edges.reserve(2 * rim.len());
+        for &(tet, facet, beyond) in rim.iter() {
+            let facet = facet as usize;
             let mut v = self.tets[tet as usize];
             v[facet] = p;
             let new = self.new_tet(v);
@@ -182,19 +282,15 @@ impl Builder<'_> {
                 .position(|&t| t == tet)
                 .unwrap_or(0);
             self.adjacent[beyond as usize][back] = new;
-            for side in (0..4).filter(|&side| side != facet) {
+            for side in 0..3 {
                 // The facet opposite v[side] holds p and the two other old vertices.
-                let mut edge = (0..4).filter(|&i| i != facet && i != side).map(|i| v[i]);
-                let (a, b) = (edge.next().unwrap_or(0), edge.next().unwrap_or(0));
-                rim.push((a.min(b), a.max(b), new, side as u8));
+                let [side, i, j] = [side, side + 1, side + 2].map(|k| (facet + 1 + k % 3) % 4);
+                if let Some((other, theirs)) = edges.meet(v[i], v[j], now, new, side as u32) {
+                    self.adjacent[new as usize][side] = other;
+                    self.adjacent[other as usize][theirs as usize] = new;
+                }
             }
             self.last = new;
-        }
-        rim.sort_unstable();
-        for pair in rim.chunks_exact(2) {
-            let ((_, _, a, i), (_, _, b, j)) = (pair[0], pair[1]);
-            self.adjacent[a as usize][i as usize] = b;
-            self.adjacent[b as usize][j as usize] = a;
         }
         self.free.append(cavity);
         true
@@ -287,10 +383,10 @@ pub fn delaunay(points: &[Point]) -> Option<Delaunay> {
         last: 0,
     };
     begin(&mut builder, simplex);
-    let (mut cavity, mut rim) = (Vec::new(), Vec::new());
+    let mut scratch = Scratch::default();
     let mut duplicates = 0;
     for &p in order.iter().filter(|p| !simplex.contains(p)) {
-        if !builder.insert(p, &mut cavity, &mut rim) {
+        if !builder.insert(p, &mut scratch) {
             duplicates += 1;
         }
     }

@@ -4,6 +4,8 @@
 use super::handwork::breakdown;
 use super::pipeline::Stage;
 use super::workspace::Workspace;
+use crate::analyze::Analyzed;
+use crate::analyze::profiles::blur::verdict;
 use crate::preprocess::inspect::{Exposure, exposure};
 use crate::preprocess::{PrepareParams, TiltAxis};
 use crate::trace::cutoff::{Cutoff, justify};
@@ -71,6 +73,35 @@ pub fn json(workspace: &Workspace) -> Value {
 fn cutoff(workspace: &Workspace) -> Option<Cutoff> {
     let traced = workspace.traced.as_ref()?;
     justify(traced, &workspace.project.parameters.trace, None)
+}
+
+/// Widths of interfaces, each beside the width that a sharp one would show.
+fn widths(analyzed: &Analyzed) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let core_shell = analyzed.core_shell.as_ref();
+    if let Some(one) = core_shell.and_then(|c| c.profiles.iter().find(|p| p.thickness.is_some())) {
+        let (width, resolution) = (one.thickness.unwrap_or_default(), one.blur.width_5_95());
+        let error = one.thickness_error.unwrap_or(f64::NAN);
+        found.push((
+            "Core-shell interface, 5–95 % (Å)".to_owned(),
+            format!("{width:.2} ± {error:.2} ({})", verdict(width, resolution)),
+        ));
+    }
+    for profile in analyzed.profiles.iter().filter(|p| p.from == "core") {
+        let Some(fit) = profile.logistic.as_ref() else {
+            continue;
+        };
+        if ["oxidation", "rho_n", "boo"].contains(&profile.column.as_str()) {
+            let scale = 2.0 * 9f64.ln();
+            let width = (scale * fit.values[3]).abs();
+            let told = verdict(width, profile.blur.width_10_90());
+            found.push((
+                format!("Interface width of {}, 10–90 % (Å)", profile.column),
+                format!("{width:.2} ± {:.2} ({told})", scale * fit.errors[3]),
+            ));
+        }
+    }
+    found
 }
 
 /// What was done by hand, by what, where and why; empty when nothing was.
@@ -319,6 +350,9 @@ pub fn markdown(workspace: &Workspace) -> String {
     }
     if let Some(analyzed) = &workspace.analyzed {
         row("Neighbour cutoff (Å)", format!("{:.2}", analyzed.cutoff));
+        for (name, value) in widths(analyzed) {
+            row(&name, value);
+        }
     }
     text += "| quantity | value |\n|---|---|\n";
     for (name, value) in rows {

@@ -296,6 +296,8 @@ pub enum ViewChange {
     TiltPicture(TiltPicture),
     /// Volume in the 3D view.
     ShowVolume(bool),
+    /// Surfaces of the voids in the 3D view.
+    ShowVoids(bool),
     /// Fraction of the range; `None` is maximum intensity.
     IsoLevel(Option<f32>),
     /// Clip the 3D view to the slab.

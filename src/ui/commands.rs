@@ -147,6 +147,13 @@ fn has_analysis(state: &AppState) -> Enabled {
     need(state.workspace.analyzed.is_some(), "no analysis yet")
 }
 
+fn has_voids(state: &AppState) -> Enabled {
+    has_analysis(state)?;
+    let analyzed = state.workspace.analyzed.as_ref();
+    let some = analyzed.is_some_and(|a| !a.void_surfaces.is_empty());
+    need(some, "the analysis found no vacancy and no pore")
+}
+
 fn has_selection(state: &AppState) -> Enabled {
     has_atoms(state)?;
     need(!state.view.selection.is_empty(), "no atom is selected")

@@ -107,13 +107,11 @@ impl Views {
     /// Draws the slab maps.
     pub fn gallery(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         self.update_colors(state);
-        let (colors, range) = self
-            .colors
-            .as_ref()
-            .map_or((&[] as &[Color32], None), |(_, colors, meaning)| {
-                (colors.as_slice(), meaning.range())
-            });
+        let Some((_, colors, meaning)) = &self.colors else {
+            return;
+        };
+        // Above the maps: below them nobody would look for it.
+        gallery::meaning(ui, state, meaning);
         gallery::ui(ui, state, &Colors { colors }, actions);
-        gallery::bar(ui, state, range);
     }
 }

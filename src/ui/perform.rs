@@ -714,6 +714,7 @@ fn change_view(state: &mut AppState, change: ViewChange) {
             view.blinked_from = None;
         }
         ViewChange::ShowVolume(show) => view.show_volume = show,
+        ViewChange::ShowVoids(show) => view.show_voids = show,
         ViewChange::IsoLevel(level) => view.iso_level = level,
         ViewChange::Clip(clip) => view.clip = clip,
         ViewChange::DraggedThreshold(threshold) => view.dragged_threshold = threshold,

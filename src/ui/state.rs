@@ -149,6 +149,8 @@ pub struct ViewState {
     pub mask: MaskView,
     /// Whether the 3D view shows the volume beside the atoms (without atoms it always does).
     pub show_volume: bool,
+    /// Whether the 3D view shows the surfaces of the voids.
+    pub show_voids: bool,
     /// Isosurface level (fraction of the range); `None` is maximum intensity.
     pub iso_level: Option<f32>,
     /// Whether the 3D view is clipped to the slab round the crosshair.
@@ -216,6 +218,7 @@ impl Default for ViewState {
             blinked_from: None,
             mask: MaskView::default(),
             show_volume: false,
+            show_voids: false,
             iso_level: None,
             clip: false,
             dragged_threshold: None,

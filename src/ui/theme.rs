@@ -250,6 +250,12 @@ pub fn phase_color(phase: Phase) -> Color32 {
     color_of(palette::PHASES[phase as usize])
 }
 
+/// Colour of a class of voids.
+#[must_use]
+pub fn void_color(class: &str) -> Color32 {
+    color_of(palette::of_void(class))
+}
+
 fn phase_colors(phases: &[f64]) -> (Vec<Color32>, Meaning) {
     let phase_of = |value: f64| {
         let known = value.is_finite().then_some(value.max(0.0) as usize);

@@ -3,8 +3,8 @@
 use super::{
     Command, Menu, always, can_auto, can_redo, can_refine, can_run, can_undo, has_after,
     has_analysis, has_atoms, has_document, has_doubts, has_job, has_one, has_pair, has_place,
-    has_row_or_plane, has_selection, has_series, has_species, has_tombstones, has_volume,
-    reason_of,
+    has_row_or_plane, has_selection, has_series, has_species, has_tombstones, has_voids,
+    has_volume, reason_of,
 };
 use crate::monitor::Stopped;
 use crate::project::{Mark, Stage};
@@ -386,6 +386,24 @@ pub static COMMANDS: &[Command] = &[
         [plain(Key::O)],
         has_row_or_plane,
         |_| Action::PlaneFromSelection
+    ),
+    command!(
+        View,
+        "slab_maps",
+        "Slab maps",
+        "Successive slabs of the model side by side, in the colours of the atoms",
+        [],
+        has_atoms,
+        |_| Action::ShowPlot("slab_maps".to_owned())
+    ),
+    command!(
+        View,
+        "show_voids",
+        "Voids in 3D",
+        "Show or hide the surfaces of vacancies and pores in the 3D view, atoms small beside them",
+        [],
+        has_voids,
+        |s| Action::View(ViewChange::ShowVoids(!s.view.show_voids))
     ),
     command!(
         View,

@@ -4,12 +4,13 @@ use super::form::Form;
 use super::params::{self, Help, Number};
 use super::structure::{self, PlaneChoice};
 use super::{command_button, fact, name_cell, run_row, section};
+use crate::analyze::profiles::Profile;
+use crate::analyze::profiles::blur::verdict;
 use crate::analyze::{AnalyzeParams, Analyzed};
 use crate::figures::names;
 use crate::project::Stage;
 use crate::ui::actions::{Action, Actions, ViewChange};
 use crate::ui::dialogs::SheetKind;
-use crate::ui::embed::Views;
 use crate::ui::state::{AppState, ColorBy};
 use eframe::egui::{self, Ui};
 use std::sync::LazyLock;
@@ -27,7 +28,7 @@ pub struct AnalyzePanel {
 
 impl AnalyzePanel {
     /// Draws the panel.
-    pub fn ui(&mut self, ui: &mut Ui, state: &AppState, views: &mut Views, actions: &mut Actions) {
+    pub fn ui(&mut self, ui: &mut Ui, state: &AppState, actions: &mut Actions) {
         let workspace = &state.workspace;
         match &workspace.atoms {
             Some(atoms) => {
@@ -66,20 +67,14 @@ impl AnalyzePanel {
             ui.colored_label(ui.visuals().error_fg_color, fault);
         }
         colors_ui(ui, state, actions);
+        if workspace.analyzed.is_some() {
+            maps_ui(ui, state, actions);
+        }
         super::phases::phases_ui(ui, state, actions);
         structure::compare_ui(ui, state, actions);
         if let Some(analyzed) = &workspace.analyzed {
             summary_ui(ui, state, analyzed);
-            section(ui, "Slab maps");
-            views.gallery(ui, state, actions);
-            ui.add_space(6.0);
-            if ui
-                .button("Export maps…")
-                .on_hover_text("All slabs on one sheet with scale and colour bar, in the colours shown (PNG, SVG)")
-                .clicked()
-            {
-                actions.push(Action::ExportSheet(SheetKind::Gallery));
-            }
+            widths_ui(ui, analyzed);
             command_button(ui, state, actions, "export_analysis");
         }
     }
@@ -188,7 +183,10 @@ pub(super) fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
                 if columns.iter().any(|name| name == "phase") {
                     options.push(("Phase".to_owned(), ColorBy::Phase));
                 }
-                let others = columns.iter().filter(|name| *name != "phase");
+                // An orientation has four numbers, none of which says anything by itself.
+                let others = columns
+                    .iter()
+                    .filter(|name| *name != "phase" && !name.starts_with("ptm_q"));
                 options.extend(others.map(|name| {
                     (
                         names::quantity(name).to_owned(),
@@ -219,6 +217,81 @@ pub(super) fn colors_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
     }
 }
 
+/// Slab maps in the tray, and voids in the 3D view.
+fn maps_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
+    section(ui, "Maps");
+    ui.horizontal_wrapped(|ui| {
+        command_button(ui, state, actions, "slab_maps");
+        if ui
+            .button("Export maps…")
+            .on_hover_text(
+                "All slabs on one sheet with scale and colour bar, in the colours shown (PNG, SVG)",
+            )
+            .clicked()
+        {
+            actions.push(Action::ExportSheet(SheetKind::Gallery));
+        }
+    });
+    let analyzed = state.workspace.analyzed.as_ref();
+    if analyzed.is_some_and(|a| !a.void_surfaces.is_empty()) {
+        let mut shown = state.view.show_voids;
+        let tip = "The surfaces of vacancies and pores in the 3D view, the atoms small beside them";
+        if ui
+            .checkbox(&mut shown, "Voids in 3D")
+            .on_hover_text(tip)
+            .changed()
+        {
+            actions.push(Action::View(ViewChange::ShowVoids(shown)));
+        }
+    }
+}
+
+/// Widths that curves fitted to the profiles have, beside what a sharp interface would show.
+fn widths_ui(ui: &mut Ui, analyzed: &Analyzed) {
+    let scale = 2.0 * 9f64.ln();
+    let fitted = |p: &&Profile| p.logistic.is_some();
+    if analyzed.profiles.is_empty() {
+        return;
+    }
+    section(ui, "Interface widths, 10–90 %");
+    for from in &analyzed.distances {
+        let own = analyzed.profiles.iter().filter(|p| p.from == from.from);
+        let own: Vec<&Profile> = own.filter(fitted).collect();
+        if own.is_empty() {
+            continue;
+        }
+        ui.weak(match from.from.as_str() {
+            "surface" => "Below the surface".to_owned(),
+            "core" => "From the core".to_owned(),
+            other => format!("Between {}", other.replace('_', " ").replace('|', " and ")),
+        });
+        for profile in own {
+            let Some(fit) = &profile.logistic else {
+                continue;
+            };
+            let width = (scale * fit.values[3]).abs();
+            let resolution = profile.blur.width_10_90();
+            let value = format!("{width:.1} ± {:.1} Å", scale * fit.errors[3]);
+            fact(ui, names::quantity(&profile.column), value);
+            let told = verdict(width, resolution);
+            if width > resolution {
+                ui.indent("resolution", |ui| ui.weak(told));
+            } else {
+                ui.indent("resolution", |ui| {
+                    ui.colored_label(ui.visuals().warn_fg_color, told);
+                });
+            }
+        }
+    }
+    let without = analyzed.profiles.iter().filter(|p| !fitted(p)).count();
+    if without > 0 {
+        ui.weak(format!(
+            "{without} more profiles have no width: their bins do not determine one"
+        ));
+    }
+    ui.weak("Resolution: what a sharp step would show after the atoms' neighbourhood, smoothing, bins and position errors");
+}
+
 fn summary_ui(ui: &mut Ui, state: &AppState, analyzed: &Analyzed) {
     section(ui, "Result");
     if let Some(why) = state.workspace.stale_reason(Stage::Analyze) {
@@ -233,9 +306,11 @@ fn summary_ui(ui: &mut Ui, state: &AppState, analyzed: &Analyzed) {
     fact(ui, "Cutoff", format!("{:.3} Å", analyzed.cutoff));
     if let serde_json::Value::Object(summary) = &analyzed.summary {
         // Said above, or no result of the structure.
-        let elsewhere = ["cutoff_A", "n_atoms", "species", "seconds", "notes", "pdf"];
+        let elsewhere = [
+            "cutoff_A", "n_atoms", "species", "seconds", "notes", "pdf", "profiles", "surface",
+        ];
         for (key, value) in summary {
-            if !elsewhere.contains(&key.as_str()) {
+            if !elsewhere.contains(&key.as_str()) && says_something(value, 0) {
                 value_ui(ui, key, value, "", 0);
             }
         }
@@ -265,6 +340,8 @@ fn words(key: &str) -> (String, &'static str) {
         "disordered_count" => "Disordered atoms",
         "cn" => "Coordination",
         "rho_n" => return ("Density ρ_N".to_owned(), "Å⁻³"),
+        "density_g_cm3" => return ("Mass density".to_owned(), "g/cm³"),
+        "with_inferred_o" => "With inferred O",
         "ptm" => "Structure (PTM)",
         "rmsd_cutoff" => "RMSD cutoff",
         "n" => "Number",
@@ -299,6 +376,16 @@ fn statistic(value: &serde_json::Map<String, serde_json::Value>, unit: &str) -> 
     Some(format!("{mean:.4}{spread}{space}{unit}{count}"))
 }
 
+/// Whether there is a number or a word to read in a value.
+fn says_something(value: &serde_json::Value, depth: usize) -> bool {
+    match value {
+        serde_json::Value::Object(inner) => {
+            depth < 3 && inner.values().any(|v| says_something(v, depth + 1))
+        }
+        other => other.is_number() || other.is_string() || other.is_boolean(),
+    }
+}
+
 /// Numbers of the summary; long lists are plots and maps, not numbers to read.
 fn value_ui(ui: &mut Ui, key: &str, value: &serde_json::Value, inherited: &str, depth: usize) {
     let (name, own) = words(key);
@@ -320,7 +407,7 @@ fn value_ui(ui: &mut Ui, key: &str, value: &serde_json::Value, inherited: &str, 
                 .iter()
                 .filter(|(key, value)| {
                     let told = statistic.is_some() && matches!(key.as_str(), "mean" | "sd" | "n");
-                    !told && (value.is_number() || value.is_string() || value.is_object())
+                    !told && *key != "unit" && says_something(value, depth + 1)
                 })
                 .collect();
             if let Some(text) = statistic {
@@ -357,6 +444,8 @@ mod tests {
         assert_eq!(text, "3.6183 ± 0.240 Å (1,541)");
         assert!(statistic(json!({ "n": 3 }).as_object().unwrap(), "").is_none());
         assert_eq!(words("bond_length_A"), ("Bond length".to_owned(), "Å"));
+        assert!(!says_something(&json!({ "r_A": [1.0], "fit": {} }), 0));
+        assert!(says_something(&json!({ "fit": { "w_A": 1.0 } }), 0));
         assert_eq!(words("Pd-Pt"), ("Pd-Pt".to_owned(), ""));
     }
 }

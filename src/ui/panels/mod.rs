@@ -83,7 +83,7 @@ impl Panels {
             Stage::Reconstruct => self.reconstruct.ui(ui, state, actions),
             Stage::Trace => self.trace.ui(ui, state, figures, views, actions),
             Stage::Correct => self.correct.ui(ui, state, actions),
-            Stage::Analyze => self.analyze.ui(ui, state, views, actions),
+            Stage::Analyze => self.analyze.ui(ui, state, actions),
             Stage::Report => report::ui(ui, state, actions),
         }
     }

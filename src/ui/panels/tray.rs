@@ -14,20 +14,21 @@ use eframe::egui::{self, RichText, Ui};
 pub struct Tray {}
 
 /// Tabs in order: id, name, what fills it.
-const TABS: [(&str, &str, &str); 9] = [
+const TABS: [(&str, &str, &str); 10] = [
     ("r1", "R(k)", "a reconstruction"),
     ("r_per_tilt", "R per tilt", "a reconstruction"),
     ("intensity", "Intensity", "tracing"),
     ("pdf", "PDF", "an analysis"),
     ("boo", "BOO", "an analysis"),
-    ("boo_histogram", "BOO histogram", "an analysis"),
+    ("boo_histogram", "Order", "an analysis"),
     ("rho_n", "ρ_N", "an analysis"),
     ("oxidation", "Oxidation", "an analysis"),
     ("voids", "Voids", "an analysis"),
+    ("composition", "Core-shell", "an analysis"),
 ];
 
 /// Names of further tabs, shorter than their figures' titles.
-const SHORT: [(&str, &str); 15] = [
+const SHORT: [(&str, &str); 14] = [
     ("drift", "Drift"),
     ("line_profile", "Line profile"),
     ("blur_width", "Blur width"),
@@ -40,7 +41,6 @@ const SHORT: [(&str, &str); 15] = [
     ("geometry", "Geometry"),
     ("cn", "CN"),
     ("ptm", "PTM"),
-    ("composition", "Core-shell"),
     ("strain", "Strain"),
     ("lattice", "Lattice"),
 ];
@@ -74,6 +74,7 @@ impl Tray {
         match open {
             "log" => log_ui(ui, state),
             "edits" => edits_ui(ui, state, actions),
+            "slab_maps" => maps_ui(ui, state, views, actions),
             id => match figures.find(id) {
                 Some(figure) => views.figure(ui, figure, ui.available_height(), state, actions),
                 None => {
@@ -86,6 +87,10 @@ impl Tray {
                         ui.centered_and_justified(|ui| {
                             ui.colored_label(ui.visuals().error_fg_color, fault);
                         });
+                        return;
+                    }
+                    if let Some(why) = missing(state, id) {
+                        ui.centered_and_justified(|ui| ui.label(why));
                         return;
                     }
                     let fills = TABS
@@ -101,6 +106,30 @@ impl Tray {
     }
 }
 
+/// Why an analysis that was made has not this plot.
+fn missing(state: &AppState, id: &str) -> Option<String> {
+    let analyzed = state.workspace.analyzed.as_ref()?;
+    let noted = |word: &str| analyzed.notes.iter().find(|n| n.contains(word)).cloned();
+    let wanted = |part: &str| {
+        let only = analyzed.params.only.as_ref();
+        only.is_none_or(|only| only.iter().any(|name| name == part))
+    };
+    match id {
+        "rho_n" | "voids" => noted("in one plane"),
+        "oxidation" => noted("oxidation:").or_else(|| noted("in one plane")),
+        "composition" if wanted("core-shell") => noted("core-shell:").or_else(|| {
+            let names: Vec<String> = analyzed.atoms.species_counts().into_keys().collect();
+            (names.len() < 2).then(|| {
+                format!(
+                    "Core and shell need two species: the model has only {}",
+                    names.join(", ")
+                )
+            })
+        }),
+        _ => None,
+    }
+}
+
 fn tabs_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -108,8 +137,14 @@ fn tabs_ui(
     open: &str,
     actions: &mut Actions,
 ) {
+    let atoms = state.workspace.atoms.as_ref();
+    let several = atoms.is_some_and(|atoms| atoms.species_counts().len() > 1);
     for (id, name, _) in TABS {
         let there = figures.find(id).is_some();
+        // Who has one species does not look for a core and a shell.
+        if id == "composition" && !there && !several && open != id {
+            continue;
+        }
         let text = if there {
             RichText::new(name)
         } else {
@@ -117,6 +152,10 @@ fn tabs_ui(
         };
         tab(ui, open, id, text, actions);
     }
+    let maps = RichText::new("Slab maps");
+    let there = state.workspace.atoms.is_some();
+    let maps = if there { maps } else { maps.weak() };
+    tab(ui, open, "slab_maps", maps, actions);
     more_ui(ui, figures, open, actions);
     let edits = state.workspace.edits.entries().len();
     let text = match edits {
@@ -268,6 +307,14 @@ fn log_ui(ui: &mut Ui, state: &AppState) {
                 ui.add(egui::Label::new(RichText::new(&line.text).color(color)).truncate());
             }
         });
+}
+
+/// Successive slabs of the model in the colours of the views.
+fn maps_ui(ui: &mut Ui, state: &AppState, views: &mut Views, actions: &mut Actions) {
+    egui::ScrollArea::vertical()
+        .id_salt("slab maps")
+        .auto_shrink([false, false])
+        .show(ui, |ui| views.gallery(ui, state, actions));
 }
 
 fn edits_ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {

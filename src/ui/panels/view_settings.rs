@@ -56,7 +56,7 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
             actions.push(Action::View(ViewChange::DensityMap(map)));
         }
     });
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         for (value, text, tooltip, change) in [
             (
                 view.show_atoms,
@@ -69,6 +69,12 @@ pub fn ui(ui: &mut Ui, state: &AppState, actions: &mut Actions) {
                 "Volume in 3D",
                 "The density seen through, behind the atoms",
                 ViewChange::ShowVolume,
+            ),
+            (
+                view.show_voids,
+                "Voids in 3D",
+                "The surfaces of vacancies and pores that the analysis found, atoms small beside them",
+                ViewChange::ShowVoids,
             ),
             (
                 view.clip,

@@ -7,7 +7,7 @@ use crate::ui::state::{AppState, ColorBy};
 use crate::ui::theme;
 use eframe::egui::{Align, Align2, Layout, Rect, Sense, Shape, Ui, pos2, vec2};
 
-/// Draws the slabs along z as small maps, two a row; a click moves the crosshair there.
+/// Draws the slabs along z as small maps, as many a row as there is room for; a click moves the crosshair there.
 pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Actions) {
     let Some(atoms) = state
         .workspace
@@ -28,15 +28,17 @@ pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Acti
         }
     }
     let slabs = (((high[2] - low[2]) / thickness).ceil() as usize).clamp(1, 60);
-    let edge = ((ui.available_width() - 8.0) / 2.0).max(60.0);
+    const EDGE: f32 = 150.0;
+    let row = ((ui.available_width() / EDGE) as usize).max(2);
+    let edge = (ui.available_width() / row as f32 - 5.0).max(60.0);
     let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1.0) + 2.0;
     let scale = f64::from(edge) / extent;
     let middle = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
     let radius = (1.1 * scale).clamp(1.2, 5.0) as f32;
-    for row in 0..slabs.div_ceil(2) {
+    for first in (0..slabs).step_by(row) {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
-            for slab in (2 * row)..(2 * row + 2).min(slabs) {
+            for slab in first..(first + row).min(slabs) {
                 let from = low[2] + slab as f64 * thickness;
                 let to = from + thickness;
                 let (rect, response) = ui.allocate_exact_size(vec2(edge, edge), Sense::click());
@@ -74,12 +76,28 @@ pub fn ui(ui: &mut Ui, state: &AppState, colors: &Colors<'_>, actions: &mut Acti
     }
 }
 
+/// The colour bar of a quantity, or the legend of its classes; what the colours stand for.
+pub fn meaning(ui: &mut Ui, state: &AppState, meaning: &theme::Meaning) {
+    match meaning {
+        theme::Meaning::Classes(classes) => {
+            ui.horizontal_wrapped(|ui| {
+                for (color, name) in classes {
+                    ui.colored_label(*color, "●");
+                    ui.label(name);
+                }
+            });
+        }
+        other => bar(ui, state, other.range()),
+    }
+}
+
 /// The colour bar of a quantity with its name, unit and ends.
-pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
+fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
     let (Some([low, high]), ColorBy::Column(name)) = (range, &state.view.color_by) else {
         return;
     };
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 12.0), Sense::hover());
+    let width = ui.available_width().min(420.0);
+    let (rect, _) = ui.allocate_exact_size(vec2(width, 12.0), Sense::hover());
     const STEPS: usize = 48;
     for step in 0..STEPS {
         let part = |k: usize| rect.left() + rect.width() * k as f32 / STEPS as f32;
@@ -88,7 +106,8 @@ pub fn bar(ui: &mut Ui, state: &AppState, range: Option<[f64; 2]>) {
         ui.painter()
             .rect_filled(cell, 0.0, theme::map_color(state.view.quantity_map, t));
     }
-    ui.horizontal(|ui| {
+    let ends = vec2(width, 14.0);
+    ui.allocate_ui_with_layout(ends, Layout::left_to_right(Align::Center), |ui| {
         ui.small(format!("{low:.3}"));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.small(format!("{high:.3}"));

@@ -6,5 +6,6 @@ pub mod gallery;
 pub mod plot;
 pub mod slices;
 pub mod tilt;
+pub mod void_mesh;
 pub mod volume;
 pub mod volume_gpu;

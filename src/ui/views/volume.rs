@@ -4,7 +4,9 @@
 use super::canvas::{self, Picture, key};
 use super::gallery;
 use super::slices::Colors;
-use super::volume_gpu::{Draw, Instance, Scene, VolumeTexture};
+use super::void_mesh;
+use super::volume_gpu::{Draw, Instance, Mesh, Scene, VolumeTexture};
+use crate::analyze::voids::VoidSurface;
 use crate::jobs::picture;
 use crate::model::Volume;
 use crate::ui::actions::{Action, Actions};
@@ -28,6 +30,8 @@ pub struct VolumeView {
     pivot: Vec3,
     texture: Picture<Arc<Volume>, Arc<VolumeTexture>>,
     instances: Option<(u64, Arc<Vec<Instance>>)>,
+    /// The surfaces of the voids, by the address of those of the analysis.
+    voids: Option<(usize, Option<Arc<Mesh>>)>,
     /// The last place the view was asked to centre on.
     centered: u64,
     /// Whether the window has a GPU device to draw with.
@@ -43,6 +47,7 @@ impl Default for VolumeView {
             pivot: Vec3::ZERO,
             texture: Picture::default(),
             instances: None,
+            voids: None,
             centered: 0,
             gpu: false,
         }
@@ -121,7 +126,12 @@ impl VolumeView {
         let scale = rect.width().min(rect.height()) / (2.0 * radius) * self.zoom;
         self.update_instances(state, colors);
         let texture = self.update_texture(ui, state);
-        let draw = self.draw(ui, state, rect, scale, radius, texture);
+        let voids = voids_of(state);
+        let mesh = voids.and_then(|surfaces| self.update_voids(surfaces));
+        let draw = Draw {
+            mesh,
+            ..self.draw(ui, state, rect, scale, radius, texture)
+        };
         ui.painter()
             .add(eframe::egui_wgpu::Callback::new_paint_callback(rect, draw));
         self.draw_marks(ui, state, rect, scale);
@@ -137,6 +147,10 @@ impl VolumeView {
             }
             (theme::Meaning::Classes(classes), _) => canvas::legend(ui, rect, classes),
             _ => {}
+        }
+        if let Some(surfaces) = voids {
+            let corner = Rect::from_min_max(rect.left_top(), rect.left_top() + vec2(150.0, 90.0));
+            canvas::legend(ui, corner, &void_mesh::classes(surfaces));
         }
         caption(ui, rect, state);
         self.scale_bar(ui, rect, scale);
@@ -191,7 +205,7 @@ impl VolumeView {
             format!("{:?}{:?}", view.color_by, view.quantity_map),
             &view.selection,
             &view.brushed,
-            view.ghost.is_some(),
+            (view.ghost.is_some(), voids_of(state).is_some()),
             state
                 .live
                 .ghosts
@@ -206,6 +220,7 @@ impl VolumeView {
             return;
         }
         let mut instances = Vec::new();
+        let through = voids_of(state).is_some();
         if let Some(atoms) = atoms {
             let lit = !view.brushed.is_empty();
             for (index, position) in atoms.positions.iter().enumerate() {
@@ -222,7 +237,9 @@ impl VolumeView {
                 } else {
                     1.0
                 };
-                let radius = if selected { 1.0 } else { 0.85 };
+                // Voids lie inside: atoms that fill the space would hide them.
+                let size = if through { 0.3 } else { 1.0 };
+                let radius = size * if selected { 1.0 } else { 0.85 };
                 instances.push(Instance::new(*position, radius, color, dim));
             }
         }
@@ -243,6 +260,14 @@ impl VolumeView {
             ));
         }
         self.instances = Some((key, Arc::new(instances)));
+    }
+
+    fn update_voids(&mut self, surfaces: &Arc<Vec<VoidSurface>>) -> Option<Arc<Mesh>> {
+        let key = Arc::as_ptr(surfaces) as usize;
+        if self.voids.as_ref().is_none_or(|(known, _)| *known != key) {
+            self.voids = Some((key, void_mesh::mesh(surfaces).map(Arc::new)));
+        }
+        self.voids.as_ref().and_then(|(_, mesh)| mesh.clone())
     }
 
     fn update_texture(&mut self, ui: &Ui, state: &AppState) -> Option<Arc<VolumeTexture>> {
@@ -307,6 +332,7 @@ impl VolumeView {
             instances,
             instances_key,
             texture,
+            mesh: None,
         }
     }
 
@@ -397,6 +423,12 @@ fn clipped_in(state: &AppState, position: [f64; 3]) -> bool {
     (position[normal] - state.view.crosshair[normal]).abs() <= half
 }
 
+/// The surfaces of voids that are drawn.
+fn voids_of(state: &AppState) -> Option<&Arc<Vec<VoidSurface>>> {
+    let analyzed = state.workspace.analyzed.as_ref()?;
+    Some(&analyzed.void_surfaces).filter(|all| state.view.show_voids && !all.is_empty())
+}
+
 /// The volume that is drawn: when asked for, and while there is nothing else to see.
 fn shown(state: &AppState) -> Option<&Arc<Volume>> {
     let alone = state.workspace.atoms.is_none() || state.live.snapshot.is_some();
@@ -453,12 +485,17 @@ fn caption(ui: &Ui, rect: Rect, state: &AppState) {
     } else {
         ""
     };
+    let voids = if voids_of(state).is_some() {
+        ", voids"
+    } else {
+        ""
+    };
     let clip = if state.view.clip {
         ", clipped to the slab"
     } else {
         ""
     };
-    let text = format!("{atoms}{comma}{volume}{live}{clip}");
+    let text = format!("{atoms}{comma}{volume}{live}{voids}{clip}");
     canvas::label(
         ui,
         rect,

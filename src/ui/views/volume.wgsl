@@ -83,6 +83,42 @@ fn sphere_fragment(in: SphereOut) -> Lit {
     return Lit(vec4<f32>(light(normal, in.color.rgb) * fog, 1.0), clamp(depth, 0.0, 1.0));
 }
 
+struct MeshOut {
+    @builtin(position) position: vec4<f32>,
+    @location(0) place: vec3<f32>,
+    @location(1) normal: vec3<f32>,
+    @location(2) color: vec4<f32>,
+};
+
+@vertex
+fn mesh_vertex(
+    @location(0) place: vec4<f32>,
+    @location(1) normal: vec4<f32>,
+    @location(2) color: vec4<f32>,
+) -> MeshOut {
+    let seen = view_of(place.xyz);
+    var out: MeshOut;
+    out.position = vec4<f32>(seen.xy * scene.scale.xy, clamp(0.5 - seen.z * scene.scale.z, 0.0, 1.0), 1.0);
+    out.place = place.xyz;
+    out.normal = vec3<f32>(dot(scene.right.xyz, normal.xyz), dot(scene.up.xyz, normal.xyz), dot(scene.toward.xyz, normal.xyz));
+    out.color = color;
+    return out;
+}
+
+@fragment
+fn mesh_fragment(in: MeshOut) -> @location(0) vec4<f32> {
+    if (any(in.place < scene.clip_low.xyz) || any(in.place > scene.clip_high.xyz)) {
+        discard;
+    }
+    var normal = normalize(in.normal + vec3<f32>(0.0, 0.0, 1e-6));
+    // The inside of a surface that is cut open is lit, too.
+    if (normal.z < 0.0) {
+        normal = -normal;
+    }
+    let fog = clamp(1.15 - 0.55 * in.position.z, 0.55, 1.0);
+    return vec4<f32>(light(normal, in.color.rgb) * fog, in.color.a);
+}
+
 struct ScreenOut {
     @builtin(position) position: vec4<f32>,
     @location(0) ndc: vec2<f32>,

@@ -31,6 +31,29 @@ impl Instance {
     }
 }
 
+/// A corner of a surface.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Corner {
+    /// Å.
+    pub place: [f32; 4],
+    /// Unit length, outwards.
+    pub normal: [f32; 4],
+    /// Its alpha is the opacity.
+    pub color: [f32; 4],
+}
+
+/// Triangles seen through.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mesh {
+    /// Corners.
+    pub corners: Vec<Corner>,
+    /// Three indices a triangle.
+    pub indices: Vec<u32>,
+    /// Tells meshes apart.
+    pub id: u64,
+}
+
 /// See `volume.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -76,12 +99,17 @@ pub struct Draw {
     pub instances_key: u64,
     /// The volume, if shown.
     pub texture: Option<Arc<VolumeTexture>>,
+    /// Surfaces, if shown.
+    pub mesh: Option<Arc<Mesh>>,
 }
 
 /// What lives on the GPU.
 struct Gpu {
     spheres: wgpu::RenderPipeline,
     volume: wgpu::RenderPipeline,
+    /// The nearest of the surfaces first, then its colour: what lies behind it in the same mesh is not mixed in twice.
+    mesh_depth: wgpu::RenderPipeline,
+    mesh_color: wgpu::RenderPipeline,
     blit: wgpu::RenderPipeline,
     scene: wgpu::Buffer,
     scene_group: wgpu::BindGroup,
@@ -90,6 +118,7 @@ struct Gpu {
     sampler: wgpu::Sampler,
     instances: Option<(u64, wgpu::Buffer, u32)>,
     texture: Option<(u64, wgpu::BindGroup)>,
+    mesh: Option<(u64, [wgpu::Buffer; 2], u32)>,
     target: Option<Target>,
 }
 
@@ -131,14 +160,29 @@ fn sampler_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
     }
 }
 
-/// What differs between the three pipelines.
+/// What a pipeline draws.
+#[derive(Clone, Copy, PartialEq)]
+enum Vertices {
+    /// Two triangles over the screen.
+    Screen,
+    /// One [`Instance`] a sphere.
+    Spheres,
+    /// [`Corner`]s of a mesh.
+    Mesh,
+}
+
+/// What differs between the pipelines.
 struct Recipe<'a> {
     name: &'a str,
     vertex: &'a str,
     fragment: &'a str,
     layouts: &'a [Option<&'a wgpu::BindGroupLayout>],
-    instanced: bool,
+    vertices: Vertices,
     depth: bool,
+    /// Colours are mixed by their alpha.
+    blend: bool,
+    /// Only the depth is written.
+    only_depth: bool,
     format: wgpu::TextureFormat,
 }
 
@@ -153,11 +197,20 @@ fn pipeline(
         immediate_size: 0,
     });
     let attributes = wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
-    let spheres = [Some(wgpu::VertexBufferLayout {
-        array_stride: size_of::<Instance>() as u64,
-        step_mode: wgpu::VertexStepMode::Instance,
-        attributes: &attributes,
-    })];
+    let corner = wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4];
+    let buffers = match recipe.vertices {
+        Vertices::Screen => Vec::new(),
+        Vertices::Spheres => vec![Some(wgpu::VertexBufferLayout {
+            array_stride: size_of::<Instance>() as u64,
+            step_mode: wgpu::VertexStepMode::Instance,
+            attributes: &attributes,
+        })],
+        Vertices::Mesh => vec![Some(wgpu::VertexBufferLayout {
+            array_stride: size_of::<Corner>() as u64,
+            step_mode: wgpu::VertexStepMode::Vertex,
+            attributes: &corner,
+        })],
+    };
     device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some(recipe.name),
         layout: Some(&layout),
@@ -165,7 +218,7 @@ fn pipeline(
             module: shader,
             entry_point: Some(recipe.vertex),
             compilation_options: wgpu::PipelineCompilationOptions::default(),
-            buffers: if recipe.instanced { &spheres } else { &[] },
+            buffers: &buffers,
         },
         primitive: wgpu::PrimitiveState::default(),
         depth_stencil: recipe.depth.then(|| wgpu::DepthStencilState {
@@ -182,8 +235,12 @@ fn pipeline(
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             targets: &[Some(wgpu::ColorTargetState {
                 format: recipe.format,
-                blend: None,
-                write_mask: wgpu::ColorWrites::ALL,
+                blend: recipe.blend.then_some(wgpu::BlendState::ALPHA_BLENDING),
+                write_mask: if recipe.only_depth {
+                    wgpu::ColorWrites::empty()
+                } else {
+                    wgpu::ColorWrites::ALL
+                },
             })],
         }),
         multiview_mask: None,
@@ -240,8 +297,10 @@ impl Gpu {
             vertex: "sphere_vertex",
             fragment: "sphere_fragment",
             layouts: &[Some(&scene_layout)],
-            instanced: true,
+            vertices: Vertices::Spheres,
             depth: true,
+            blend: false,
+            only_depth: false,
             format: COLOR,
         };
         let volume = Recipe {
@@ -249,22 +308,45 @@ impl Gpu {
             vertex: "screen_vertex",
             fragment: "volume_fragment",
             layouts: &[Some(&scene_layout), Some(&volume_layout)],
-            instanced: false,
+            vertices: Vertices::Screen,
             depth: true,
+            blend: false,
+            only_depth: false,
             format: COLOR,
+        };
+        let mesh_depth = Recipe {
+            name: "surfaces, depth",
+            vertex: "mesh_vertex",
+            fragment: "mesh_fragment",
+            layouts: &[Some(&scene_layout)],
+            vertices: Vertices::Mesh,
+            depth: true,
+            blend: false,
+            only_depth: true,
+            format: COLOR,
+        };
+        let mesh_color = Recipe {
+            name: "surfaces",
+            blend: true,
+            only_depth: false,
+            ..mesh_depth
         };
         let blit = Recipe {
             name: "blit",
             vertex: "screen_vertex",
             fragment: "blit_fragment",
             layouts: &[Some(&blit_layout)],
-            instanced: false,
+            vertices: Vertices::Screen,
             depth: false,
+            blend: false,
+            only_depth: false,
             format: target_format,
         };
         Self {
             spheres: pipeline(device, &shader, &spheres),
             volume: pipeline(device, &shader, &volume),
+            mesh_depth: pipeline(device, &shader, &mesh_depth),
+            mesh_color: pipeline(device, &shader, &mesh_color),
             blit: pipeline(device, &shader, &blit),
             scene,
             scene_group,
@@ -278,6 +360,7 @@ impl Gpu {
             blit_layout,
             instances: None,
             texture: None,
+            mesh: None,
             target: None,
         }
     }
@@ -320,6 +403,28 @@ impl Gpu {
             });
             let count = draw.instances.len() as u32;
             self.instances = buffer.map(|buffer| (draw.instances_key, buffer, count));
+        }
+        if let Some(mesh) = &draw.mesh
+            && self.mesh.as_ref().is_none_or(|(id, ..)| *id != mesh.id)
+        {
+            let buffer = |contents: &[u8], usage| {
+                device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                    label: Some("surfaces"),
+                    contents,
+                    usage,
+                })
+            };
+            let both = [
+                buffer(
+                    bytemuck::cast_slice(&mesh.corners),
+                    wgpu::BufferUsages::VERTEX,
+                ),
+                buffer(
+                    bytemuck::cast_slice(&mesh.indices),
+                    wgpu::BufferUsages::INDEX,
+                ),
+            ];
+            self.mesh = Some((mesh.id, both, mesh.indices.len() as u32));
         }
         if let Some(texture) = &draw.texture
             && self
@@ -385,7 +490,7 @@ impl Gpu {
         }
     }
 
-    fn render(&self, encoder: &mut wgpu::CommandEncoder, shows_volume: bool) {
+    fn render(&self, encoder: &mut wgpu::CommandEncoder, shows_volume: bool, shows_mesh: bool) {
         let Some(target) = &self.target else { return };
         let background = crate::ui::theme::PICTURE
             .to_array()
@@ -429,6 +534,14 @@ impl Gpu {
             pass.set_vertex_buffer(0, buffer.slice(..));
             pass.draw(0..6, 0..*count);
         }
+        if let Some((_, [corners, indices], count)) = self.mesh.as_ref().filter(|_| shows_mesh) {
+            for pipeline in [&self.mesh_depth, &self.mesh_color] {
+                pass.set_pipeline(pipeline);
+                pass.set_vertex_buffer(0, corners.slice(..));
+                pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint32);
+                pass.draw_indexed(0..*count, 0, 0..1);
+            }
+        }
     }
 }
 
@@ -443,7 +556,7 @@ impl CallbackTrait for Draw {
     ) -> Vec<wgpu::CommandBuffer> {
         if let Some(gpu) = resources.get_mut::<Gpu>() {
             gpu.upload(device, queue, self);
-            gpu.render(encoder, self.texture.is_some());
+            gpu.render(encoder, self.texture.is_some(), self.mesh.is_some());
         }
         Vec::new()
     }
