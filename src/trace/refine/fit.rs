@@ -112,7 +112,7 @@ fn check(series: &TiltSeries, atoms: &Atoms, params: &RefineParams) -> Result<f6
             .all(|a| a.is_finite())
         {
             return Err(RefineError::input(
-                format!("angles of tilt {tilt}"),
+                format!("angles of tilt {}", tilt + 1),
                 "numbers",
                 format!("{angles:?}"),
             ));

@@ -329,7 +329,7 @@ fn bad_input_is_named() {
     assert!(error(&short, &good).contains("5 angles"));
     let mut holes = series.clone();
     holes.images[[2, 3, 4]] = f32::NAN;
-    assert!(error(&holes, &good).contains("tilt 2, pixel (3, 4)"));
+    assert!(error(&holes, &good).contains("tilt 3, pixel (3, 4)"));
     let mut unsized_pixels = series.clone();
     unsized_pixels.pixel_size = None;
     assert!(error(&unsized_pixels, &good).contains("pixel size"));
