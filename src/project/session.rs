@@ -18,7 +18,8 @@ use std::sync::Arc;
 /// Which project the edits of a session belong to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Base {
-    /// The project file that holds the model the journal replays on.
+    /// The project file that holds the model the journal replays on; on disk relative to the session's folder where it
+    /// lies in it, so that the folder may be moved or copied.
     project: PathBuf,
     /// Name to show.
     name: String,
@@ -101,7 +102,10 @@ impl Session {
         edits: &Edits,
     ) -> Result<(), StoreError> {
         let base = Base {
-            project: project.to_path_buf(),
+            project: project
+                .strip_prefix(&self.folder)
+                .unwrap_or(project)
+                .to_path_buf(),
             name: name.to_owned(),
             saved_entries,
         };
@@ -240,7 +244,11 @@ fn is_abandoned(folder: &Path) -> bool {
 
 fn read_base(folder: &Path) -> Option<Base> {
     let text = std::fs::read_to_string(folder.join("base.json")).ok()?;
-    serde_json::from_str(&text).ok()
+    let base: Base = serde_json::from_str(&text).ok()?;
+    Some(Base {
+        project: folder.join(&base.project),
+        ..base
+    })
 }
 
 fn inspect(folder: &Path) -> Option<Lost> {
