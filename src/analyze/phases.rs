@@ -1,7 +1,8 @@
 //! Phases: metal core, crystalline and amorphous oxide.
 //!
 //! Order splits off the amorphous part, oxidation the core; single atoms are noisy, so both quantities are averaged over about
-//! the first shell. A `phase` column of the input is kept as it is. What someone said of an atom by hand (column
+//! the first shell. An atom at the surface has few neighbors, and few neighbors look ordered whatever their places: its own
+//! order does not count, that of the atoms below it does. A `phase` column of the input is kept as it is. What someone said of an atom by hand (column
 //! `phase_by_hand`) goes before either.
 
 use super::{Work, oxidation, profiles};
@@ -75,6 +76,23 @@ pub(super) fn part(work: &mut Work<'_>) {
     out.atoms.set_column("phase", "", phase);
 }
 
+/// Share of the usual number of neighbors below which an atom's own order says nothing of the matter it is in.
+const ENOUGH_NEIGHBORS: f64 = 0.85;
+
+/// The bond order, NaN for atoms that lack neighbors.
+fn order_within(boo: &[f64], neighbors: Option<&[f64]>) -> Vec<f64> {
+    let Some(neighbors) = neighbors.filter(|n| !n.is_empty()) else {
+        return boo.to_vec();
+    };
+    let mut sorted = neighbors.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let enough = ENOUGH_NEIGHBORS * sorted[sorted.len() / 2];
+    let counts = boo.iter().zip(neighbors);
+    counts
+        .map(|(&boo, &n)| if n < enough { f64::NAN } else { boo })
+        .collect()
+}
+
 /// The phases that nobody set by hand.
 fn automatic(work: &mut Work<'_>) {
     let given = work.out.given.iter().any(|name| name == "phase");
@@ -98,13 +116,16 @@ fn automatic(work: &mut Work<'_>) {
         let same = profiles::same_bits(before.atoms.column(name)?, own);
         same.then(|| Arc::clone(&fields[at]))
     };
-    let one = |values| Arc::new(oxidation::smoothed(&atoms.positions, values, sigma));
+    let one = |values: &[f64]| Arc::new(oxidation::smoothed(&atoms.positions, values, sigma));
+    // The neighbors are those of the bond order: where that is the same they are.
+    let within = || order_within(boo, atoms.column("cn"));
     let fields = match (known("boo", boo, 0), known("oxidation", oxidation, 1)) {
         (None, None) => {
-            oxidation::smoothed_each(&atoms.positions, [boo, oxidation], sigma).map(Arc::new)
+            let within = within();
+            oxidation::smoothed_each(&atoms.positions, [&within, oxidation], sigma).map(Arc::new)
         }
         (a, b) => [
-            a.unwrap_or_else(|| one(boo)),
+            a.unwrap_or_else(|| one(&within())),
             b.unwrap_or_else(|| one(oxidation)),
         ],
     };
@@ -131,6 +152,15 @@ fn automatic(work: &mut Work<'_>) {
 mod tests {
     use super::super::oxidation::tests::fcc_ball;
     use super::*;
+
+    #[test]
+    fn the_order_of_surface_atoms_is_not_their_own() {
+        let within = order_within(&[0.3, 0.9, 0.4, 0.5], Some(&[12.0, 7.0, 12.0, 11.0]));
+        assert!(within[1].is_nan());
+        assert_eq!([within[0], within[2], within[3]], [0.3, 0.4, 0.5]);
+        assert_eq!(order_within(&[0.3], None), [0.3]);
+    }
+
     use crate::analyze::{AnalyzeParams, analyze, reanalyze_in_steps};
     use crate::model::Atoms;
     use crate::monitor::Monitor;
