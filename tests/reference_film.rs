@@ -3,15 +3,11 @@
 
 mod common;
 
-use aetlas::jobs::execute::execute;
-use aetlas::jobs::worker::JobContext;
-use aetlas::jobs::{Job, JobEvent, JobId, JobOutput};
+use aetlas::jobs::JobOutput;
 use aetlas::model::Atoms;
-use aetlas::monitor::Monitor;
 use aetlas::simulate::compare::{CompareParams, compare};
-use common::{pack, series};
+use common::{auto, pack, series};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 const PIXEL_SIZE: f64 = 0.3216;
 
@@ -28,40 +24,18 @@ fn published(folder: &Path, area: u32, size: [usize; 3]) -> Vec<[f64; 3]> {
 }
 
 /// The atoms that *Auto* traces; it must not refine them.
-fn traced(folder: &Path, area: u32) -> Arc<Atoms> {
+fn traced(folder: &Path, area: u32) -> Atoms {
     let images = format!("Projections_area{area}.mat");
     let series = series(folder, &images, "angles.mat", PIXEL_SIZE);
-    let last = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&last);
-    let context = JobContext {
-        monitor: Monitor::silent(),
-        emit: Arc::new(move |event| {
-            if let JobEvent::Output { output, .. } = event {
-                match *output {
-                    JobOutput::Traced { outcome, .. } => {
-                        *slot.lock().unwrap() = Some(Arc::new(outcome.atoms.clone()));
-                    }
-                    JobOutput::Refined { .. } => panic!("a film's atoms were refined"),
-                    _ => {}
-                }
-            }
-        }),
-        id: JobId(1),
-        snapshots: Arc::default(),
-        show_snapshots: false,
-    };
-    let job = Job::Auto {
-        series: Arc::new(series),
-        species: Some("Ta".to_owned()),
-        spacing: None,
-        skip: Vec::new(),
-        hand: Box::default(),
-        follow: false,
-        truth: None,
-    };
-    execute(job, &context).expect("a sound series");
-    let atoms = last.lock().unwrap().take();
-    atoms.expect("traced atoms")
+    let mut found = None;
+    for output in auto(series, Some("Ta")) {
+        match output {
+            JobOutput::Traced { outcome, .. } => found = Some(outcome.atoms.clone()),
+            JobOutput::Refined { .. } => panic!("a film's atoms were refined"),
+            _ => {}
+        }
+    }
+    found.expect("traced atoms")
 }
 
 /// Recall, precision and their harmonic mean within 0.75 Å, of atoms at least `margin` Å inside the images' field.

@@ -3,8 +3,9 @@
 
 use aetlas::analyze::{AnalyzeParams, Analyzed, analyze};
 use aetlas::io::{self, SeriesOptions};
-use aetlas::jobs::JobId;
+use aetlas::jobs::execute::execute;
 use aetlas::jobs::worker::JobContext;
+use aetlas::jobs::{Job, JobEvent, JobId, JobOutput};
 use aetlas::model::EulerAngles;
 use aetlas::model::geometry::{apply, multiply, transpose};
 use aetlas::model::{Atoms, TiltSeries};
@@ -13,7 +14,7 @@ use aetlas::numeric::fit::least_squares;
 use aetlas::reconstruct::{ReconstructParams, Reconstructed, reconstruct};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -178,6 +179,31 @@ pub fn remaining(
 }
 
 /// Of a job that nobody watches.
+/// All that *Auto* sends on its way, without a wish but the atoms' species.
+pub fn auto(series: TiltSeries, species: Option<&str>) -> Vec<JobOutput> {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let slot = Arc::clone(&sent);
+    let context = JobContext {
+        emit: Arc::new(move |event| {
+            if let JobEvent::Output { output, .. } = event {
+                slot.lock().unwrap().push(*output);
+            }
+        }),
+        ..silent_context()
+    };
+    let job = Job::Auto {
+        series: Arc::new(series),
+        species: species.map(str::to_owned),
+        spacing: None,
+        skip: Vec::new(),
+        hand: Box::default(),
+        follow: false,
+        truth: None,
+    };
+    execute(job, &context).expect("a sound series");
+    std::mem::take(&mut *sent.lock().unwrap())
+}
+
 pub fn silent_context() -> JobContext {
     JobContext {
         monitor: Monitor::silent(),
