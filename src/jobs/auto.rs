@@ -64,29 +64,7 @@ pub fn run(
             )));
         }
     }
-    let mut by_hand = PrepareParams {
-        frames: wishes.hand.frames.clone(),
-        mask_edits: wishes.hand.mask_edits.clone(),
-        nudges: wishes.hand.nudges.clone(),
-        ..PrepareParams::default()
-    };
-    let mut assessment = crate::preprocess::assess_with(series, by_hand.clone());
-    let exchanged;
-    let series = if assessment.axis_along_x && !wishes.skips("preprocess") {
-        context.monitor.note(
-            "The tilts agree along x, not along y: the tilt axis lies along x, so x and y are exchanged",
-        );
-        exchanged = Arc::new(series.exchanged());
-        context.output(JobOutput::Exchanged(Arc::clone(&exchanged)));
-        by_hand.exchange_hand_work();
-        assessment = crate::preprocess::assess_with(&exchanged, by_hand);
-        &exchanged
-    } else {
-        series
-    };
-    for note in &assessment.notes {
-        context.monitor.note(note);
-    }
+    let (series, assessment) = &assessed(series, wishes, context);
     let mut best = if wishes.skips("preprocess") || !assessment.needs_preparation() {
         Arc::clone(series)
     } else {
@@ -95,7 +73,7 @@ pub fn run(
     // Only who was told of them gets here with them: the road goes on without these pixels.
     let gaps = series.images.iter().filter(|v| !v.is_finite()).count();
     let is_refined =
-        gaps == 0 && !wishes.skips("preprocess") && needs_geometry(&best, &assessment, context)?;
+        gaps == 0 && !wishes.skips("preprocess") && needs_geometry(&best, assessment, context)?;
     if is_refined {
         let params = GeometryParams {
             // The refinement of the atoms turns the tilts, too.
@@ -173,6 +151,35 @@ pub fn run(
     } else {
         JobEnd::Finished
     })
+}
+
+/// What a series needs; with x and y exchanged (and sent so) where its tilts agree along x.
+fn assessed(
+    series: &Arc<TiltSeries>,
+    wishes: &Wishes,
+    context: &JobContext,
+) -> (Arc<TiltSeries>, Assessment) {
+    let mut series = Arc::clone(series);
+    let mut by_hand = PrepareParams {
+        frames: wishes.hand.frames.clone(),
+        mask_edits: wishes.hand.mask_edits.clone(),
+        nudges: wishes.hand.nudges.clone(),
+        ..PrepareParams::default()
+    };
+    let mut assessment = crate::preprocess::assess_with(&series, by_hand.clone());
+    if assessment.axis_along_x && !wishes.skips("preprocess") {
+        context.monitor.note(
+            "The tilts agree along x, not along y: the tilt axis lies along x, so x and y are exchanged",
+        );
+        series = Arc::new(series.exchanged());
+        context.output(JobOutput::Exchanged(Arc::clone(&series)));
+        by_hand.exchange_hand_work();
+        assessment = crate::preprocess::assess_with(&series, by_hand);
+    }
+    for note in &assessment.notes {
+        context.monitor.note(note);
+    }
+    (series, assessment)
 }
 
 /// Whether the series is to have its geometry refined: one that had to be aligned always, another one if a short
