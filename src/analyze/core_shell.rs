@@ -371,8 +371,8 @@ fn clusters(neighbors: &[Vec<u32>], chosen: &[bool]) -> Vec<usize> {
     size
 }
 
-/// Label of the connected group of each chosen atom.
-fn groups(neighbors: &[Vec<u32>], chosen: impl Fn(usize) -> bool) -> Vec<u32> {
+/// Label of the connected group of each chosen atom: the least index in it.
+pub(super) fn groups(neighbors: &[Vec<u32>], chosen: impl Fn(usize) -> bool) -> Vec<u32> {
     let mut parent: Vec<u32> = (0..neighbors.len() as u32).collect();
     for (i, around) in neighbors.iter().enumerate().filter(|(i, _)| chosen(*i)) {
         for &j in around.iter().filter(|&&j| chosen(j as usize)) {

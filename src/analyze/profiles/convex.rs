@@ -1,6 +1,7 @@
 //! Distances from convex surfaces, for who wants a particle's or a core's outline without its notches and pores.
 
 use super::{Distances, Point};
+use crate::analyze::core_shell::groups;
 use crate::model::geometry::{cross, dot, subtract};
 use crate::numeric::neighbors::neighbors_within;
 use crate::numeric::surface::{Surface, SurfaceTree};
@@ -84,30 +85,17 @@ pub fn about(name: &str, positions: &[Point], side: &[f64], cutoff: f64) -> Opti
 
 /// The largest group of points joined by less than `cutoff`; of equals the one with the first point.
 fn largest(points: &[Point], cutoff: f64) -> Vec<Point> {
-    let neighbors = neighbors_within(points, cutoff);
-    let mut seen = vec![false; points.len()];
-    let mut best: Vec<u32> = Vec::new();
-    for start in 0..points.len() {
-        if seen[start] {
-            continue;
-        }
-        seen[start] = true;
-        let mut group = vec![start as u32];
-        let mut at = 0;
-        while at < group.len() {
-            for &next in &neighbors[group[at] as usize] {
-                if !seen[next as usize] {
-                    seen[next as usize] = true;
-                    group.push(next);
-                }
-            }
-            at += 1;
-        }
-        if group.len() > best.len() {
-            best = group;
-        }
+    let label = groups(&neighbors_within(points, cutoff), |_| true);
+    let mut sizes = vec![0usize; points.len()];
+    for &group in &label {
+        sizes[group as usize] += 1;
     }
-    best.into_iter().map(|i| points[i as usize]).collect()
+    let most = sizes.iter().max();
+    let largest = sizes.iter().position(|n| Some(n) == most);
+    let own = points.iter().zip(&label);
+    own.filter(|(_, group)| Some(**group as usize) == largest)
+        .map(|(point, _)| *point)
+        .collect()
 }
 
 #[cfg(test)]
