@@ -1,5 +1,7 @@
 //! Colours of maps in files, safe for colour-blind eyes: the same as in the window.
 
+use crate::analyze::voids::VoidSurface;
+
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
@@ -31,6 +33,14 @@ pub const VOIDS: [(&str, &str, Rgb); 3] = [
 pub fn of_void(class: &str) -> Rgb {
     let found = VOIDS.iter().find(|(name, ..)| *name == class);
     found.map_or(UNKNOWN, |(.., color)| *color)
+}
+
+/// How many surfaces there are of each class of [`VOIDS`], in words, and its colour.
+pub fn counted_voids(surfaces: &[VoidSurface]) -> impl Iterator<Item = (usize, String, Rgb)> {
+    VOIDS.iter().map(|(class, plural, color)| {
+        let n = surfaces.iter().filter(|one| one.class == *class).count();
+        (n, format!("{n} {plural}"), *color)
+    })
 }
 
 /// What has no value.

@@ -257,11 +257,8 @@ fn void_mesh(analyzed: &Analyzed) -> String {
         .iter()
         .map(|one| (&one.surface, palette::of_void(one.class)))
         .collect();
-    let counted = palette::VOIDS.iter().map(|(class, plural, [r, g, b])| {
-        let all = analyzed.void_surfaces.iter();
-        let n = all.filter(|one| one.class == *class).count();
-        format!("{n} {plural}, color {r} {g} {b}")
-    });
+    let counted = palette::counted_voids(&analyzed.void_surfaces)
+        .map(|(_, said, [r, g, b])| format!("{said}, color {r} {g} {b}"));
     let mut comments: Vec<String> = counted.collect();
     comments.push(format!(
         "coordinates in angstrom; circumradius above {} angstrom; smoothed (Laplacian), volumes kept",

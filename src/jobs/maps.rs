@@ -246,11 +246,7 @@ pub fn void_scene(analyzed: &Analyzed) -> Option<Scene<'_>> {
         return None;
     }
     let places = analyzed.atoms.positions.iter();
-    let classes = palette::VOIDS.iter().filter_map(|(class, plural, color)| {
-        let all = analyzed.void_surfaces.iter();
-        let n = all.filter(|one| one.class == *class).count();
-        (n > 0).then(|| (format!("{n} {plural}"), *color))
-    });
+    let classes = palette::counted_voids(&analyzed.void_surfaces).filter(|(n, ..)| *n > 0);
     Some(Scene {
         spheres: places.map(|p| (*p, 0.22, [190, 190, 190])).collect(),
         surfaces: analyzed
@@ -259,7 +255,7 @@ pub fn void_scene(analyzed: &Analyzed) -> Option<Scene<'_>> {
             .map(|one| (&one.surface, palette::of_void(one.class)))
             .collect(),
         opacity: 0.85,
-        legend: classes.collect(),
+        legend: classes.map(|(_, said, color)| (said, color)).collect(),
         cut: true,
     })
 }

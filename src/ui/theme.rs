@@ -37,7 +37,7 @@ pub const PICTURE: Color32 = Color32::from_rgb(8, 9, 12);
 pub const OVER_PICTURE: Color32 = Color32::from_rgb(236, 238, 242);
 
 /// A colour of the figures' palette.
-const fn color_of([r, g, b]: palette::Rgb) -> Color32 {
+pub const fn color_of([r, g, b]: palette::Rgb) -> Color32 {
     Color32::from_rgb(r, g, b)
 }
 

@@ -5,19 +5,15 @@ use crate::analyze::voids::VoidSurface;
 use crate::figures::palette;
 use crate::ui::theme;
 use eframe::egui::Color32;
-use std::sync::Arc;
 
 /// Opacity of a surface.
 const OPACITY: f32 = 0.72;
 
 /// Triangles of all surfaces, coloured by class; `None` without any.
 #[must_use]
-pub fn mesh(surfaces: &Arc<Vec<VoidSurface>>) -> Option<Mesh> {
-    let mut made = Mesh {
-        id: Arc::as_ptr(surfaces) as u64,
-        ..Mesh::default()
-    };
-    for one in surfaces.iter() {
+pub fn mesh(surfaces: &[VoidSurface]) -> Option<Mesh> {
+    let mut made = Mesh::default();
+    for one in surfaces {
         let [r, g, b, _] = theme::void_color(one.class)
             .to_array()
             .map(|c| f32::from(c) / 255.0);
@@ -38,12 +34,9 @@ pub fn mesh(surfaces: &Arc<Vec<VoidSurface>>) -> Option<Mesh> {
 /// The classes that there are, with how many of each.
 #[must_use]
 pub fn classes(surfaces: &[VoidSurface]) -> Vec<(Color32, String)> {
-    let named = palette::VOIDS.iter();
-    named
-        .filter_map(|(class, plural, _)| {
-            let n = surfaces.iter().filter(|s| s.class == *class).count();
-            (n > 0).then(|| (theme::void_color(class), format!("{n} {plural}")))
-        })
+    palette::counted_voids(surfaces)
+        .filter(|(n, ..)| *n > 0)
+        .map(|(_, said, color)| (theme::color_of(color), said))
         .collect()
 }
 
@@ -62,11 +55,7 @@ mod tests {
                 triangles: vec![[0, 1, 2]],
             },
         };
-        let all = Arc::new(vec![
-            one("vacancy", 1.0),
-            one("large", 2.0),
-            one("vacancy", 3.0),
-        ]);
+        let all = [one("vacancy", 1.0), one("large", 2.0), one("vacancy", 3.0)];
         let made = mesh(&all).unwrap();
         assert_eq!(made.indices, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(made.corners[8].place, [3.0, 0.0, 1.0, 1.0]);
@@ -74,6 +63,6 @@ mod tests {
         assert_ne!(made.corners[0].color, made.corners[3].color);
         let told: Vec<String> = classes(&all).into_iter().map(|c| c.1).collect();
         assert_eq!(told, ["2 vacancies", "1 large pores"]);
-        assert!(mesh(&Arc::new(Vec::new())).is_none());
+        assert!(mesh(&[]).is_none());
     }
 }

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Largest edge of the volume's texture; larger volumes are shown by the maximum of blocks.
 const MOST_VOXELS: usize = 160;
 
+/// Surfaces of voids and their triangles, if there are any.
+type DrawnVoids = (Arc<Vec<VoidSurface>>, Option<Arc<Mesh>>);
+
 /// The 3D view's own state.
 pub struct VolumeView {
     rotation: Quat,
@@ -30,8 +33,8 @@ pub struct VolumeView {
     pivot: Vec3,
     texture: Picture<Arc<Volume>, Arc<VolumeTexture>>,
     instances: Option<(u64, Arc<Vec<Instance>>)>,
-    /// The surfaces of the voids, by the address of those of the analysis.
-    voids: Option<(usize, Option<Arc<Mesh>>)>,
+    /// The surfaces of the voids of an analysis, and what is drawn of them.
+    voids: Option<DrawnVoids>,
     /// The last place the view was asked to centre on.
     centered: u64,
     /// Whether the window has a GPU device to draw with.
@@ -263,9 +266,10 @@ impl VolumeView {
     }
 
     fn update_voids(&mut self, surfaces: &Arc<Vec<VoidSurface>>) -> Option<Arc<Mesh>> {
-        let key = Arc::as_ptr(surfaces) as usize;
-        if self.voids.as_ref().is_none_or(|(known, _)| *known != key) {
-            self.voids = Some((key, void_mesh::mesh(surfaces).map(Arc::new)));
+        let known = self.voids.as_ref();
+        if known.is_none_or(|(known, _)| !Arc::ptr_eq(known, surfaces)) {
+            let mesh = void_mesh::mesh(surfaces).map(Arc::new);
+            self.voids = Some((Arc::clone(surfaces), mesh));
         }
         self.voids.as_ref().and_then(|(_, mesh)| mesh.clone())
     }

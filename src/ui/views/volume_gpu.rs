@@ -50,8 +50,6 @@ pub struct Mesh {
     pub corners: Vec<Corner>,
     /// Three indices a triangle.
     pub indices: Vec<u32>,
-    /// Tells meshes apart.
-    pub id: u64,
 }
 
 /// See `volume.wgsl`.
@@ -118,7 +116,8 @@ struct Gpu {
     sampler: wgpu::Sampler,
     instances: Option<(u64, wgpu::Buffer, u32)>,
     texture: Option<(u64, wgpu::BindGroup)>,
-    mesh: Option<(u64, [wgpu::Buffer; 2], u32)>,
+    /// With its corners and indices.
+    mesh: Option<(Arc<Mesh>, [wgpu::Buffer; 2])>,
     target: Option<Target>,
 }
 
@@ -387,6 +386,31 @@ impl Gpu {
         })
     }
 
+    fn upload_mesh(&mut self, device: &wgpu::Device, mesh: &Arc<Mesh>) {
+        let known = self.mesh.as_ref();
+        if known.is_some_and(|(known, _)| Arc::ptr_eq(known, mesh)) {
+            return;
+        }
+        let buffer = |contents: &[u8], usage| {
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("surfaces"),
+                contents,
+                usage,
+            })
+        };
+        let both = [
+            buffer(
+                bytemuck::cast_slice(&mesh.corners),
+                wgpu::BufferUsages::VERTEX,
+            ),
+            buffer(
+                bytemuck::cast_slice(&mesh.indices),
+                wgpu::BufferUsages::INDEX,
+            ),
+        ];
+        self.mesh = Some((Arc::clone(mesh), both));
+    }
+
     fn upload(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, draw: &Draw) {
         queue.write_buffer(&self.scene, 0, bytemuck::bytes_of(&draw.scene));
         if self
@@ -404,27 +428,8 @@ impl Gpu {
             let count = draw.instances.len() as u32;
             self.instances = buffer.map(|buffer| (draw.instances_key, buffer, count));
         }
-        if let Some(mesh) = &draw.mesh
-            && self.mesh.as_ref().is_none_or(|(id, ..)| *id != mesh.id)
-        {
-            let buffer = |contents: &[u8], usage| {
-                device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                    label: Some("surfaces"),
-                    contents,
-                    usage,
-                })
-            };
-            let both = [
-                buffer(
-                    bytemuck::cast_slice(&mesh.corners),
-                    wgpu::BufferUsages::VERTEX,
-                ),
-                buffer(
-                    bytemuck::cast_slice(&mesh.indices),
-                    wgpu::BufferUsages::INDEX,
-                ),
-            ];
-            self.mesh = Some((mesh.id, both, mesh.indices.len() as u32));
+        if let Some(mesh) = &draw.mesh {
+            self.upload_mesh(device, mesh);
         }
         if let Some(texture) = &draw.texture
             && self
@@ -534,12 +539,12 @@ impl Gpu {
             pass.set_vertex_buffer(0, buffer.slice(..));
             pass.draw(0..6, 0..*count);
         }
-        if let Some((_, [corners, indices], count)) = self.mesh.as_ref().filter(|_| shows_mesh) {
+        if let Some((mesh, [corners, indices])) = self.mesh.as_ref().filter(|_| shows_mesh) {
             for pipeline in [&self.mesh_depth, &self.mesh_color] {
                 pass.set_pipeline(pipeline);
                 pass.set_vertex_buffer(0, corners.slice(..));
                 pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint32);
-                pass.draw_indexed(0..*count, 0, 0..1);
+                pass.draw_indexed(0..mesh.indices.len() as u32, 0, 0..1);
             }
         }
     }
